@@ -1,0 +1,273 @@
+"""A real Slurm of two nodes on this machine: daemons from Debian's packages, in one folder.
+
+munge, MariaDB, slurmdbd, slurmctld and two slurmd run in the foreground as children of the calling
+process, on loopback, on free ports. Nothing of the system's own services is read, written or
+stopped. The nodes' sizes and GPUs are what `slurm.conf` says they are; GPUs are plain files.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAMS = (
+    *("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd"),
+    *("sbatch", "srun", "sacct", "sacctmgr", "scontrol", "setpriv"),
+)
+PACKAGES = "munge mariadb-server slurmdbd slurmctld slurmd slurm-client"
+GPUS = {"a40": 4, "a800": 8}
+"""GPUs of each node, which is alone in a partition of the same name, as its GPU model is."""
+
+ACCOUNT = "research"
+
+SLURM_CONF = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={slurmctld}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldLogFile={folder}/slurmctld.messages.log
+SlurmdLogFile={folder}/slurmd-%n.messages.log
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+# Nodes have what is written below, whatever the machine has.
+SlurmdParameters=config_overrides
+GresTypes=gpu
+ReturnToService=2
+MpiDefault=none
+# The memory limit is enforced by polling: there may be no cgroups here.
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={slurmdbd}
+AccountingStoragePass={folder}/munge.socket
+AccountingStorageTRES=gres/gpu,gres/gpu:a40,gres/gpu:a800
+AccountingStorageEnforce=associations
+# Quick, and patient with a job that saves its state.
+SchedulerParameters=batch_sched_delay=0,bf_interval=5
+KillWait=20
+InactiveLimit=0
+SlurmdTimeout=300
+"""
+NODE = """
+NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=64 RealMemory=200000 Gres=gpu:{name}:{gpus}
+PartitionName={name} Nodes={name} MaxTime=2-00:00:00 State=UP{default}
+"""
+SLURMDBD_CONF = """
+DbdHost={host}
+DbdAddr=127.0.0.1
+DbdPort={slurmdbd}
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+PidFile={folder}/slurmdbd.pid
+LogFile={folder}/slurmdbd.messages.log
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={mariadb}
+StorageUser=slurm
+StoragePass=slurm
+StorageLoc=slurm
+"""
+
+
+def missing() -> str | None:
+    """Return why no Slurm can be started here, or None."""
+    if os.geteuid() != 0:
+        return "needs root, as Slurm's daemons do"
+    lacking = [name for name in PROGRAMS if shutil.which(name, path=_path()) is None]
+    if lacking:
+        return f"needs {', '.join(lacking)}: apt-get install --no-install-recommends {PACKAGES}"
+    return None
+
+
+def _path() -> str:
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which Slurm's commands talk to this cluster."""
+        return {**os.environ, "PATH": _path(), "SLURM_CONF": str(self.folder / "slurm.conf")}
+
+    def run(self, *command: str) -> str:
+        """Run a command of Slurm and return what it printed."""
+        ran = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        if ran.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {ran.stderr or ran.stdout}")
+        return ran.stdout
+
+    def accounts(self, *fields: str, duplicates: bool = False) -> list[dict[str, str]]:
+        """Return what accounting knows of every job, one entry an allocation.
+
+        Args:
+            fields: names of sacct's fields.
+            duplicates: whether each run of a requeued job is an entry of its own.
+        """
+        names = ",".join(fields)
+        options = ["--duplicates"] if duplicates else []
+        said = self.run("sacct", "--allocations", "-nP", "-S", "now-1days", "-o", names, *options)
+        return [dict(zip(fields, line.split("|"), strict=True)) for line in said.splitlines()]
+
+    def log(self) -> str:
+        """Return the ends of the daemons' logs."""
+        logs = sorted(self.folder.glob("*.log"))
+        return "\n".join(f"== {log.name}\n{log.read_text()[-2000:]}" for log in logs)
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Cluster]:
+    """Start a cluster in ``folder``; on leaving, end its jobs, then its daemons."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    cluster = Cluster(folder)
+    _write_configuration(folder)
+    with ExitStack() as daemons:
+
+        def start(name: str, *command: str, ready: Callable[[], bool]) -> None:
+            process = daemons.enter_context(_daemon(cluster, name, command))
+            until = time.monotonic() + 60
+            while not ready():
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(f"{name} did not start:\n{cluster.log()}")
+                time.sleep(0.1)
+
+        start(
+            "munged",
+            *("munged", "--foreground", "--force", f"--key-file={folder}/munge.key"),
+            *(f"--socket={folder}/munge.socket", f"--pid-file={folder}/munge.pid"),
+            *(f"--log-file={folder}/munge.messages", f"--seed-file={folder}/munge.seed"),
+            ready=(folder / "munge.socket").exists,
+        )
+        start(
+            "mariadbd",
+            *("mariadbd", "--no-defaults", "--user=root", f"--datadir={folder}/database"),
+            *(f"--socket={folder}/mariadb.socket", f"--port={_port(folder, 'mariadb')}"),
+            *("--bind-address=127.0.0.1", f"--pid-file={folder}/mariadb.pid"),
+            *("--skip-name-resolve", f"--init-file={folder}/accounts.sql", "--innodb-fast-shutdown=2"),
+            ready=lambda: _listens(_port(folder, "mariadb")),
+        )
+        start("slurmdbd", "slurmdbd", "-D", ready=lambda: _listens(_port(folder, "slurmdbd")))
+        for entity in (["cluster", "test"], ["account", ACCOUNT], ["user", "root", f"account={ACCOUNT}"]):
+            cluster.run("sacctmgr", "-i", "add", *entity)
+        start("slurmctld", "slurmctld", "-D", "-i", ready=lambda: _listens(_port(folder, "slurmctld")))
+        for name in GPUS:
+            start(
+                f"slurmd-{name}",
+                *("slurmd", "-D", "-N", name),
+                ready=lambda name=name: "idle" in cluster.run("sinfo", "-hn", name, "-o", "%t"),
+            )
+        try:
+            yield cluster
+        finally:
+            cluster.run("scancel", "--full", "--signal=KILL", "--user=root")
+            cluster.run("scancel", "--user=root")
+            _wait(lambda: not cluster.run("squeue", "-h"), "jobs that do not end")
+
+
+def _write_configuration(folder: Path) -> None:
+    names = ("slurmctld", "slurmdbd", "mariadb", *GPUS)
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    for name, port in ports.items():
+        (folder / f"{name}.port").write_text(str(port))
+    host = socket.gethostname().split(".")[0]
+    conf = SLURM_CONF.format(folder=folder, host=host, **ports)
+    gres = ""
+    (folder / "devices").mkdir()
+    for place, (name, gpus) in enumerate(GPUS.items()):
+        default = "" if place else " Default=YES"
+        conf += NODE.format(name=name, host=host, port=ports[name], gpus=gpus, default=default)
+        for i in range(gpus):
+            (folder / f"devices/{name}-{i}").touch()
+        files = f"{folder}/devices/{name}-[0-{gpus - 1}]"
+        gres += f"NodeName={name} Name=gpu Type={name} File={files}\n"
+    (folder / "slurm.conf").write_text(conf)
+    (folder / "gres.conf").write_text(gres)
+    (folder / "slurmdbd.conf").write_text(SLURMDBD_CONF.format(folder=folder, host=host, **ports))
+    (folder / "slurmdbd.conf").chmod(0o600)
+    (folder / "munge.key").write_bytes(os.urandom(64))
+    (folder / "munge.key").chmod(0o400)
+    (folder / "state").mkdir()
+    (folder / "accounts.sql").write_text(
+        "CREATE USER IF NOT EXISTS slurm@'127.0.0.1' IDENTIFIED BY 'slurm';\n"
+        "GRANT ALL ON slurm.* TO slurm@'127.0.0.1';\n"
+    )
+    with (folder / "mariadb-install-db.log").open("w") as log:
+        subprocess.run(
+            [
+                *("mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db"),
+                *(f"--datadir={folder}/database", "--auth-root-authentication-method=normal"),
+            ],
+            stdout=log,
+            stderr=log,
+            check=True,
+        )
+
+
+@contextmanager
+def _daemon(cluster: Cluster, name: str, command: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a daemon in the foreground; it gets SIGTERM on leaving, or when this process dies."""
+    with (cluster.folder / f"{name}.log").open("w") as log:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "SIGTERM", *command],
+            env=cluster.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C in the terminal is for the tests
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(condition: Callable[[], bool], complaint: str, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError(complaint)
+        time.sleep(0.1)
+
+
+def _free_ports(number: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [server.getsockname()[1] for server in sockets]
+    for server in sockets:
+        server.close()
+    return ports
+
+
+def _port(folder: Path, name: str) -> int:
+    return int((folder / f"{name}.port").read_text())
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
