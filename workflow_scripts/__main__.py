@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import NamedTuple
 
-from workflow_scripts import warm
+from workflow_scripts import ranks, warm
 from workflow_scripts.errors import UserError
 
 
@@ -61,6 +61,8 @@ def main(argv: list[str]) -> int:
 def run_stage(argv: list[str]) -> int:
     """Run one stage in this process and return its exit status."""
     name, *arguments = argv
+    if STAGES[name].trains:
+        ranks.join()
     module = importlib.import_module(f"workflow_scripts.{STAGES[name].module}")
     parser = argparse.ArgumentParser(
         prog=f"python -m workflow_scripts {name}", description=module.__doc__

@@ -4,7 +4,9 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from workflow_scripts import execution
 from workflow_scripts.errors import UserError
+from workflow_scripts.execution import Execution
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,20 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="settings, as JSON")
     parser.add_argument("--tokenizer", required=True, help="folder of the tokenizer")
     parser.add_argument("--tokens", required=True, help="the corpus in tokens")
-    parser.add_argument("--micro-batch", type=int, required=True, help="sequences in one forward")
-    parser.add_argument("--threads", type=int, required=True, help="CPU threads")
     parser.add_argument("--output", required=True, help="folder to write, in the hub's format")
     parser.add_argument(
         "--record", required=True, help="JSON file to write: losses, tokens, seconds, ..."
     )
     parser.add_argument("--metrics", required=True, help="JSON lines to write while training")
-    parser.add_argument(
-        "--tensorboard",
-        type=int,
-        choices=(0, 1),
-        default=0,
-        help="1: log to tensorboard/ beside the metrics as well",
-    )
+    execution.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -84,10 +78,9 @@ def run(args: argparse.Namespace) -> None:
         examples,
         trainer.Likelihood(),
         adam,
-        micro_batch=args.micro_batch,
+        Execution.of(args),
         seed=settings["seed"],
         metrics=args.metrics,
-        tensorboard=bool(args.tensorboard),
     )
     if ranks.is_first():
         checkpoints.save(model, tokenizer, args.output)

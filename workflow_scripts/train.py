@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from workflow_scripts import execution
 from workflow_scripts.errors import UserError
+from workflow_scripts.execution import Execution
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,20 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", nargs="?", help="the reference model's log-probabilities, for dpo"
     )
-    parser.add_argument("--micro-batch", type=int, required=True, help="pairs in one forward")
-    parser.add_argument("--threads", type=int, required=True, help="CPU threads")
     parser.add_argument("--checkpoint", required=True, help="folder to write")
     parser.add_argument(
         "--record", required=True, help="JSON file to write: losses, tokens, seconds, ..."
     )
     parser.add_argument("--metrics", required=True, help="JSON lines to write while training")
-    parser.add_argument(
-        "--tensorboard",
-        type=int,
-        choices=(0, 1),
-        default=0,
-        help="1: log to tensorboard/ beside the metrics as well",
-    )
+    execution.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -113,10 +107,9 @@ def run(args: argparse.Namespace) -> None:
         examples,
         _objective(settings, conflict, compat),
         trainer.Optimisation.of(settings),
-        micro_batch=args.micro_batch,
+        Execution.of(args),
         seed=settings["seed"],
         metrics=args.metrics,
-        tensorboard=bool(args.tensorboard),
     )
     if ranks.is_first():
         checkpoints.save(model, tokenizer, args.checkpoint)

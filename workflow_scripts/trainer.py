@@ -28,6 +28,7 @@ from workflow_scripts import losses, ranks, seeds, telemetry
 from workflow_scripts.checkpoints import check_positions
 from workflow_scripts.conflicts import Conflict, PairLoss
 from workflow_scripts.errors import UserError
+from workflow_scripts.execution import Execution
 from workflow_scripts.scorer import PairScorer, Readout
 from workflow_scripts.tokenise import TokenSequences
 
@@ -162,11 +163,10 @@ def train(
     examples: Examples,
     objective: Objective,
     optimisation: Optimisation,
+    execution: Execution,
     *,
-    micro_batch: int,
     seed: str,
     metrics: Path | str,
-    tensorboard: bool = False,
 ) -> telemetry.Course:
     """Train ``model`` in place, one optimiser step for each row of ``examples.order``.
 
@@ -179,13 +179,12 @@ def train(
         examples: the data and their order.
         objective: from scores to losses.
         optimisation: learning rate, schedule and Adam's numbers.
-        micro_batch: examples in one forward of one rank; the result does not depend on it.
+        execution: how it is carried out; the result does not depend on it.
         seed: the run's name, also on the progress bar.
         metrics: file for one JSON line a logging step.
-        tensorboard: whether to log the same numbers to tensorboard/ beside ``metrics``.
 
     Raises:
-        UserError: if ``micro_batch`` does not divide the batch, a text is longer than the model
+        UserError: if the micro-batch does not divide the batch, a text is longer than the model
             has positions, or a loss is not finite.
     """
     check_positions(model, examples.sequences)
@@ -194,11 +193,11 @@ def train(
     if not torch.cuda.is_available():
         # The Trainer imports DeepSpeed, which else warns of every machine without a GPU.
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    if tensorboard and ranks.is_first():
+    if execution.tensorboard and ranks.is_first():
         callbacks.append(_tensorboard(Path(metrics).with_name("tensorboard")))
     # The Trainer insists on a folder of its own; what is kept is written elsewhere, atomically.
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = _arguments(scratch, examples.order, optimisation, micro_batch, seed)
+        arguments = _arguments(scratch, examples.order, optimisation, execution.micro_batch, seed)
         trainer = PairTrainer(
             PairScorer(model, readout), examples, objective, optimisation, arguments, callbacks
         )
