@@ -7,6 +7,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/hardware.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/sft.smk"

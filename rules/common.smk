@@ -25,8 +25,6 @@ except UserError as error:
 CELLS = matrix.cells(EXPERIMENT)
 STUDENTS = matrix.students(EXPERIMENT)
 EXECUTION = EXPERIMENT.execution
-# A resource, not a param: where a run is watched from does not change its result.
-TENSORBOARD = int(EXECUTION.tensorboard)
 
 # The folder of every training, by its wildcards.
 SFT = "results/sft/{target}/{model}/seed{seed}"
@@ -100,11 +98,6 @@ def corpus_texts(wildcards):
 def corpus_of(wildcards):
     """Return the folder of the corpus that a model is pretrained on."""
     return f"results/corpora/{EXPERIMENT.models[wildcards.model].pretrain.corpus}"
-
-
-def pretraining_batch(wildcards):
-    """Return how many sequences a model is pretrained on at once: a whole batch."""
-    return EXPERIMENT.models[wildcards.model].pretrain.batch_size
 
 
 def is_reward_model(wildcards):

@@ -1,4 +1,6 @@
+# Local: they are quick, or need a network that compute nodes may lack.
 localrules:
+    small_world,
     prepare_data,
 
 

@@ -13,17 +13,18 @@ rule ground_truth:
         metrics=f"{GROUND_TRUTH}/metrics.jsonl",
     log:
         "results/logs/ground_truth/{target}/{scenario}/{model}/seed{seed}.log",
+    group:
+        "ground_truth"
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        micro_batch=EXECUTION.micro_batch,
-        tensorboard=TENSORBOARD,
+        **training_on("model", workload.ground_truth, "target", "scenario"),
     params:
         settings=slice_for(slices.ground_truth, "target", "scenario", "model", "seed"),
     shell:
-        "python -m workflow_scripts train --settings {params.settings:q} "
+        "{resources.launcher} train --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
-        "--micro-batch {resources.micro_batch} --threads {threads} "
-        "--checkpoint {output.checkpoint} --record {output.record} --metrics {output.metrics} "
-        "--tensorboard {resources.tensorboard} 2> {log}"
+        f"{execution_of(GROUND_TRUTH)}"
+        "--checkpoint {output.checkpoint} --record {output.record} "
+        "--metrics {output.metrics} 2> {log}"

@@ -1,7 +1,8 @@
-# Local, so that compute nodes need no network.
+# Local, so that compute nodes need no network; a tokenizer is the work of seconds.
 localrules:
     fetch_model,
     local_model,
+    tokenizer,
 
 
 rule fetch_model:
@@ -72,12 +73,11 @@ rule pretrain:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        micro_batch=pretraining_batch,
-        tensorboard=TENSORBOARD,
+        **training_on("model", workload.pretrain, "model") | {"micro_batch": pretraining_batch},
     params:
         settings=slice_for(slices.pretrain, "model"),
     shell:
-        "python -m workflow_scripts pretrain --settings {params.settings:q} "
+        "{resources.launcher} pretrain --settings {params.settings:q} "
         "--tokenizer {input.tokenizer} --tokens {input.tokens} "
-        "--micro-batch {resources.micro_batch} --threads {threads} --output {output.model} "
-        "--record {output.record} --metrics {output.metrics} --tensorboard {resources.tensorboard} 2> {log}"
+        f"{execution_of('results/pretraining/{model}')}"
+        "--output {output.model} --record {output.record} --metrics {output.metrics} 2> {log}"

@@ -7,11 +7,13 @@ rule ground_truth_predictions:
         f"{GROUND_TRUTH}/predictions.parquet",
     log:
         "results/logs/ground_truth_predictions/{target}/{scenario}/{model}/seed{seed}.log",
+    group:
+        "ground_truth"
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        micro_batch=EXECUTION.micro_batch,
+        **scoring_on("model"),
     params:
         settings=slice_for(slices.readout, "scenario"),
     shell:
@@ -29,3 +31,7 @@ use rule ground_truth_predictions as weak_to_strong_predictions with:
         f"{WEAK_TO_STRONG}/predictions.parquet",
     log:
         "results/logs/weak_to_strong_predictions/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}.log",
+    group:
+        "weak_to_strong{variant}"
+    resources:
+        **scoring_on("strong"),

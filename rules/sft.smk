@@ -13,20 +13,21 @@ rule sft:
         metrics=f"{SFT}/metrics.jsonl",
     log:
         "results/logs/sft/{target}/{model}/seed{seed}.log",
+    group:
+        "sft"
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        micro_batch=EXECUTION.micro_batch,
-        tensorboard=TENSORBOARD,
+        **training_on("model", workload.sft, "target"),
     params:
         settings=slice_for(slices.sft, "target", "model", "seed"),
     shell:
-        "python -m workflow_scripts train --settings {params.settings:q} "
+        "{resources.launcher} train --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
-        "--micro-batch {resources.micro_batch} --threads {threads} "
-        "--checkpoint {output.checkpoint} --record {output.record} --metrics {output.metrics} "
-        "--tensorboard {resources.tensorboard} 2> {log}"
+        f"{execution_of(SFT)}"
+        "--checkpoint {output.checkpoint} --record {output.record} "
+        "--metrics {output.metrics} 2> {log}"
 
 
 rule student_sft:
@@ -41,12 +42,13 @@ rule student_sft:
         metrics=f"{STUDENT_SFT}/metrics.jsonl",
     log:
         "results/logs/student_sft/{target}/{scenario}/{weak}/{strong}/{supervision}{variant}/seed{seed}.log",
+    group:
+        "student_sft{variant}"
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        micro_batch=EXECUTION.micro_batch,
-        tensorboard=TENSORBOARD,
+        **training_on("strong", workload.student_sft, "target", "supervision", "variant"),
     params:
         settings=slice_for(
             slices.student_sft,
@@ -59,12 +61,12 @@ rule student_sft:
             "seed",
         ),
     shell:
-        "python -m workflow_scripts train --settings {params.settings:q} "
+        "{resources.launcher} train --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--weak-labels {input.weak_labels} --helpful {input.helpful} "
-        "--micro-batch {resources.micro_batch} --threads {threads} "
-        "--checkpoint {output.checkpoint} --record {output.record} --metrics {output.metrics} "
-        "--tensorboard {resources.tensorboard} 2> {log}"
+        f"{execution_of(STUDENT_SFT)}"
+        "--checkpoint {output.checkpoint} --record {output.record} "
+        "--metrics {output.metrics} 2> {log}"
 
 
 # DPO's reference log-probabilities, computed once for all that train on or are read out against
@@ -79,11 +81,13 @@ rule reference:
         f"{SFT}/reference.parquet",
     log:
         "results/logs/reference/{target}/{model}/seed{seed}.log",
+    group:
+        "sft"
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        micro_batch=EXECUTION.micro_batch,
+        **scoring_on("model"),
     params:
         settings=slices.reference(EXPERIMENT),
     shell:
@@ -100,6 +104,10 @@ use rule reference as student_reference with:
         f"{STUDENT_SFT}/reference.parquet",
     log:
         "results/logs/student_reference/{target}/{scenario}/{weak}/{strong}/{supervision}{variant}/seed{seed}.log",
+    group:
+        "student_sft{variant}"
+    resources:
+        **scoring_on("strong"),
 
 
 # For students inside a chain: their own file, so that the others need not be run again.
@@ -113,3 +121,7 @@ use rule reference as labelling_reference with:
         f"{STUDENT_SFT}/labelling_reference.parquet",
     log:
         "results/logs/labelling_reference/{target}/{scenario}/{weak}/{strong}/{supervision}{variant}/seed{seed}.log",
+    group:
+        "student_sft{variant}"
+    resources:
+        **scoring_on("strong"),

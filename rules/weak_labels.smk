@@ -7,11 +7,13 @@ rule weak_labels:
         WEAK_LABELS,
     log:
         "results/logs/weak_labels/{target}/{scenario}/{model}/seed{seed}.log",
+    group:
+        "ground_truth"
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        micro_batch=EXECUTION.micro_batch,
+        **scoring_on("model"),
     params:
         settings=slice_for(slices.weak_labels, "scenario"),
     shell:
@@ -36,3 +38,7 @@ use rule weak_labels as student_labels with:
         STUDENT_LABELS,
     log:
         "results/logs/student_labels/{target}/{scenario}/{weak}/{strong}{variant}/seed{seed}.log",
+    group:
+        "weak_to_strong{variant}"
+    resources:
+        **scoring_on("strong"),

@@ -15,12 +15,15 @@ rule weak_to_strong:
         metrics=f"{WEAK_TO_STRONG}/metrics.jsonl",
     log:
         "results/logs/weak_to_strong/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}.log",
+    group:
+        "weak_to_strong{variant}"
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        micro_batch=EXECUTION.micro_batch,
-        tensorboard=TENSORBOARD,
+        **training_on(
+            "strong", workload.weak_to_strong, "target", "scenario", "conflict", "variant"
+        ),
     params:
         settings=slice_for(
             slices.weak_to_strong,
@@ -33,10 +36,10 @@ rule weak_to_strong:
             "seed",
         ),
     shell:
-        "python -m workflow_scripts train --settings {params.settings:q} "
+        "{resources.launcher} train --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--weak-labels {input.weak_labels} --helpful {input.helpful} "
         "--reference {input.reference} "
-        "--micro-batch {resources.micro_batch} --threads {threads} "
-        "--checkpoint {output.checkpoint} --record {output.record} --metrics {output.metrics} "
-        "--tensorboard {resources.tensorboard} 2> {log}"
+        f"{execution_of(WEAK_TO_STRONG)}"
+        "--checkpoint {output.checkpoint} --record {output.record} "
+        "--metrics {output.metrics} 2> {log}"
