@@ -17,6 +17,7 @@ include: "rules/weak_to_strong.smk"
 include: "rules/predictions.smk"
 include: "rules/probe.smk"
 include: "rules/report.smk"
+include: "rules/cluster.smk"
 
 
 rule all:

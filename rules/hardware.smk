@@ -80,9 +80,13 @@ def pretraining_batch(wildcards, attempt):
     return math.gcd(share, share // 2 ** (attempt - 1))
 
 
-def scoring_on(model):
-    """Return the resources of scoring a target's texts with the model of a wildcard's name."""
-    return allocation(requested(scoring_request, model, workload.scoring, ["target"]))
+def scoring_on(model, *sets):
+    """Return the resources of scoring sets with the model that the wildcard ``model`` names."""
+
+    def tokens(experiment, target):
+        return workload.scoring(experiment, target, *sets)
+
+    return allocation(requested(scoring_request, model, tokens, ["target"]))
 
 
 def launcher(request):
@@ -106,3 +110,9 @@ def execution_of(folder):
         "--tensorboard {resources.tensorboard} "
         f"--save-minutes {{resources.save_minutes}} --state {state} "
     )
+
+
+def partitions_file(wildcards):
+    """Return the profile's file of partitions, and nothing where there is no cluster."""
+    file = getattr(workflow.executor_settings, "partition_config", None)
+    return os.path.join(workflow.workdir_init, file) if file else []

@@ -13,7 +13,7 @@ rule ground_truth_predictions:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **scoring_on("model"),
+        **scoring_on("model", "test"),
     params:
         settings=slice_for(slices.readout, "scenario"),
     shell:
@@ -34,4 +34,4 @@ use rule ground_truth_predictions as weak_to_strong_predictions with:
     group:
         "weak_to_strong{variant}"
     resources:
-        **scoring_on("strong"),
+        **scoring_on("strong", "test"),

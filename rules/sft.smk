@@ -87,7 +87,7 @@ rule reference:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **scoring_on("model"),
+        **scoring_on("model", "gt", "weak", "test"),
     params:
         settings=slices.reference(EXPERIMENT),
     shell:
@@ -107,7 +107,7 @@ use rule reference as student_reference with:
     group:
         "student_sft{variant}"
     resources:
-        **scoring_on("strong"),
+        **scoring_on("strong", "weak", "test", "helpful"),
 
 
 # For students inside a chain: their own file, so that the others need not be run again.
@@ -124,4 +124,4 @@ use rule reference as labelling_reference with:
     group:
         "student_sft{variant}"
     resources:
-        **scoring_on("strong"),
+        **scoring_on("strong", "weak", "test", "helpful"),

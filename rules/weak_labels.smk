@@ -13,7 +13,7 @@ rule weak_labels:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **scoring_on("model"),
+        **scoring_on("model", "weak"),
     params:
         settings=slice_for(slices.weak_labels, "scenario"),
     shell:
@@ -41,4 +41,4 @@ use rule weak_labels as student_labels with:
     group:
         "weak_to_strong{variant}"
     resources:
-        **scoring_on("strong"),
+        **scoring_on("strong", "weak"),

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import logging
+import os
 import sys
 from typing import NamedTuple
 
@@ -11,17 +12,22 @@ from workflow_scripts.errors import UserError
 
 
 class Stage(NamedTuple):
-    """A command: its module, and whether that needs torch (seconds to import)."""
+    """A command: its module, whether that needs torch (seconds to import), and the hub."""
 
     module: str
     help: str
     trains: bool = False
+    online: bool = False
 
 
 STAGES = {
     "world": Stage("world", "generate a small world: four sets of pairs and an encyclopedia"),
-    "prepare_data": Stage("prepare_data", "read, screen and deal the four sets of a target"),
-    "base_model": Stage("base_model", "fetch or copy a base model, and check that it opens"),
+    "prepare_data": Stage(
+        "prepare_data", "read, screen and deal the four sets of a target", online=True
+    ),
+    "base_model": Stage(
+        "base_model", "fetch or copy a base model, and check that it opens", online=True
+    ),
     "tokenizer": Stage("tokenizer", "train a tokenizer on texts and pack them", trains=True),
     "pretrain": Stage("pretrain", "pretrain a base model", trains=True),
     "train": Stage("train", "fine-tune: SFT, ground truth or weak-to-strong", trains=True),
@@ -37,6 +43,8 @@ STAGES = {
     "figures": Stage("figures", "draw the report's figures"),
     "page": Stage("page", "write the report as one HTML page"),
     "summary": Stage("summary", "print the table of cells"),
+    "plan": Stage("plan", "print what would run now, on which GPUs, for how long"),
+    "preflight": Stage("preflight", "check what a run on the cluster will need", online=True),
 }
 
 
@@ -61,6 +69,8 @@ def main(argv: list[str]) -> int:
 def run_stage(argv: list[str]) -> int:
     """Run one stage in this process and return its exit status."""
     name, *arguments = argv
+    if not STAGES[name].online:
+        os.environ.update(warm.OFFLINE)
     if STAGES[name].trains:
         ranks.join()
     module = importlib.import_module(f"workflow_scripts.{STAGES[name].module}")

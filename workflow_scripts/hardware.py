@@ -90,7 +90,7 @@ def scoring(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
     shape = shape_of(section)
     name, plan = _chosen(config, model, shape)
     growth = 2 ** (attempt - 1)
-    seconds = tokens * 2 * shape.params / (config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
+    seconds = scoring_seconds(config, model, tokens)
     alone = replace(plan, ranks=1, zero=0, offload=False, checkpointing=False)
     return Request(
         gpu=min(1, plan.ranks if section.gpus is None else section.gpus),
@@ -114,6 +114,13 @@ def training_seconds(config: Config, model: str, tokens: int) -> float:
     name, plan = _chosen(config, model, shape)
     operations = (8 if plan.checkpointing else 6) * shape.params * tokens
     return operations / (plan.ranks * config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
+
+
+def scoring_seconds(config: Config, model: str, tokens: int) -> float:
+    """Return about how long one GPU takes to score texts: 2 operations a weight and token."""
+    shape = shape_of(config.models[model])
+    name, _ = _chosen(config, model, shape)
+    return tokens * 2 * shape.params / (config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
 
 
 def tokens_of_pairs(config: Config, pairs: int, epochs: int = 1) -> int:

@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 SOCKET_VARIABLE = "W2S_WARM_SOCKET"
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+"""Keeps the hub's libraries, which read it as they are imported, from asking the network."""
 _PRELOADED = (
     "deepspeed",
     "transformers.trainer",
@@ -85,6 +87,7 @@ def serve(path: str) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(128)
+    os.environ.update(OFFLINE)
     if not glob.glob("/dev/nvidia[0-9]*"):
         # Else DeepSpeed warns of every machine without a GPU.
         os.environ.setdefault("DS_ACCELERATOR", "cpu")

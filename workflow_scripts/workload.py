@@ -6,7 +6,7 @@ bounds; sets may also turn out smaller than they are asked to be.
 
 from workflow_scripts.conflicts import SFT_CONFLICTS, Conflict
 from workflow_scripts.matrix import students
-from workflow_scripts.settings import SETS, Config
+from workflow_scripts.settings import Config
 
 
 def pretrain(config: Config, model: str) -> int:
@@ -39,9 +39,9 @@ def weak_to_strong(config: Config, target: str, scenario: str, conflict: str, va
     return texts(config, pairs) * getattr(config.scenarios, scenario).epochs
 
 
-def scoring(config: Config, target: str) -> int:
-    """Return the tokens of scoring every set of a target, more than any readout does."""
-    return texts(config, sum(_pairs(config, target, name) for name in SETS))
+def scoring(config: Config, target: str, *sets: str) -> int:
+    """Return the tokens of scoring some of a target's sets."""
+    return texts(config, sum(_pairs(config, target, name) for name in sets))
 
 
 def texts(config: Config, pairs: int) -> int:

@@ -65,7 +65,8 @@ InactiveLimit=0
 SlurmdTimeout=300
 """
 NODE = """
-NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=64 RealMemory=200000 Gres=gpu:{name}:{gpus}
+NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} \\
+  CPUs=64 RealMemory=200000 Gres=gpu:{name}:{gpus}
 PartitionName={name} Nodes={name} MaxTime=2-00:00:00 State=UP{default}
 """
 SLURMDBD_CONF = """
@@ -109,7 +110,8 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """The environment in which Slurm's commands talk to this cluster."""
-        return {**os.environ, "PATH": _path(), "SLURM_CONF": str(self.folder / "slurm.conf")}
+        path = os.pathsep.join([str(self.folder / "bin"), _path()])
+        return {**os.environ, "PATH": path, "SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def run(self, *command: str) -> str:
         """Run a command of Slurm and return what it printed."""
@@ -165,13 +167,23 @@ def started(folder: Path) -> Iterator[Cluster]:
             *("mariadbd", "--no-defaults", "--user=root", f"--datadir={folder}/database"),
             *(f"--socket={folder}/mariadb.socket", f"--port={_port(folder, 'mariadb')}"),
             *("--bind-address=127.0.0.1", f"--pid-file={folder}/mariadb.pid"),
-            *("--skip-name-resolve", f"--init-file={folder}/accounts.sql", "--innodb-fast-shutdown=2"),
+            *(
+                "--skip-name-resolve",
+                f"--init-file={folder}/accounts.sql",
+                "--innodb-fast-shutdown=2",
+            ),
             ready=lambda: _listens(_port(folder, "mariadb")),
         )
         start("slurmdbd", "slurmdbd", "-D", ready=lambda: _listens(_port(folder, "slurmdbd")))
-        for entity in (["cluster", "test"], ["account", ACCOUNT], ["user", "root", f"account={ACCOUNT}"]):
+        for entity in (
+            ["cluster", "test"],
+            ["account", ACCOUNT],
+            ["user", "root", f"account={ACCOUNT}"],
+        ):
             cluster.run("sacctmgr", "-i", "add", *entity)
-        start("slurmctld", "slurmctld", "-D", "-i", ready=lambda: _listens(_port(folder, "slurmctld")))
+        start(
+            "slurmctld", "slurmctld", "-D", "-i", ready=lambda: _listens(_port(folder, "slurmctld"))
+        )
         for name in GPUS:
             start(
                 f"slurmd-{name}",
@@ -203,6 +215,12 @@ def _write_configuration(folder: Path) -> None:
         files = f"{folder}/devices/{name}-[0-{gpus - 1}]"
         gres += f"NodeName={name} Name=gpu Type={name} File={files}\n"
     (folder / "slurm.conf").write_text(conf)
+    # Inside a job the plugin unsets SLURM_CONF before it calls srun: clusters have theirs in /etc.
+    (folder / "bin").mkdir()
+    (folder / "bin/srun").write_text(
+        f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun")} "$@"\n'
+    )
+    (folder / "bin/srun").chmod(0o755)
     (folder / "gres.conf").write_text(gres)
     (folder / "slurmdbd.conf").write_text(SLURMDBD_CONF.format(folder=folder, host=host, **ports))
     (folder / "slurmdbd.conf").chmod(0o600)
@@ -226,7 +244,9 @@ def _write_configuration(folder: Path) -> None:
 
 
 @contextmanager
-def _daemon(cluster: Cluster, name: str, command: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
+def _daemon(
+    cluster: Cluster, name: str, command: tuple[str, ...]
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a daemon in the foreground; it gets SIGTERM on leaving, or when this process dies."""
     with (cluster.folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen(

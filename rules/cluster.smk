@@ -1,0 +1,40 @@
+# Targets that are asked for by name: `snakemake --profile slurm plan`, and `preflight` likewise.
+# They have no outputs, so they run whenever they are asked for.
+
+
+localrules:
+    plan,
+    preflight,
+
+
+rule plan:
+    log:
+        "results/logs/plan.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        config=EXPERIMENT.model_dump_json(),
+        snakefile=workflow.main_snakefile,
+        started_in=workflow.workdir_init,
+        partitions=partitions_file,
+    shell:
+        "python -m workflow_scripts plan --config {params.config:q} "
+        "--snakefile {params.snakefile:q} --started-in {params.started_in:q} "
+        "--partitions {params.partitions:q} 2> {log}"
+
+
+rule preflight:
+    log:
+        "results/logs/preflight.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        config=rules.plan.params.config,
+        snakefile=rules.plan.params.snakefile,
+        started_in=rules.plan.params.started_in,
+        partitions=partitions_file,
+        account=lambda wildcards, resources: resources.get("slurm_account", []),
+    shell:
+        "python -m workflow_scripts preflight --config {params.config:q} "
+        "--snakefile {params.snakefile:q} --started-in {params.started_in:q} "
+        "--partitions {params.partitions:q} --account {params.account:q} 2> {log}"
