@@ -41,7 +41,7 @@ class Execution:
         )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that all training stages share. Switches are 0 or 1, as in resources."""
     group = parser.add_argument_group("execution", "none of these changes a result")
     group.add_argument("--micro-batch", type=int, required=True, help="examples in one forward")

@@ -95,13 +95,13 @@ def _scores(
     tokens_at_once: int,
 ) -> NDArray[np.float64]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scorer = PairScorer(model, readout).to(device).eval()
     low_precision = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    scorer = PairScorer(model, readout, low_precision=low_precision).to(device).eval()
     scores = np.empty(len(sequences))
     progress = Progress("scoring", len(sequences), "texts")
     done = 0
     try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, low_precision):
+        with torch.inference_mode():
             for rows in _batches(sequences.lengths, tokens_at_once):
                 batch = sequences.padded(rows)
                 on_device = {name: tensor.to(device) for name, tensor in batch.items()}

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from workflow_scripts import execution
 from workflow_scripts.errors import UserError
-from workflow_scripts.execution import Execution
+from workflow_scripts.execution import Execution, add_execution_arguments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--record", required=True, help="JSON file to write: losses, tokens, seconds, ..."
     )
     parser.add_argument("--metrics", required=True, help="JSON lines to write while training")
-    execution.add_arguments(parser)
+    add_execution_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -63,7 +62,10 @@ def run(args: argparse.Namespace) -> None:
         trainer,
     )
     from workflow_scripts.conflicts import conflict_of
+    from workflow_scripts.examples import Examples
     from workflow_scripts.files import write_json
+    from workflow_scripts.optimisation import Optimisation
+    from workflow_scripts.resume import Attempt
     from workflow_scripts.scorer import readout_of
     from workflow_scripts.settings import Compat
 
@@ -100,20 +102,25 @@ def run(args: argparse.Namespace) -> None:
         sequences.lengths.reshape(len(columns), -1).max(0),
         conflict.pairs_per_epoch(len(labelled), len(pairs)),
     )
-    examples = trainer.Examples(pairs.ids, sequences, pairs.labels, references, order)
-    course = trainer.train(
-        model,
-        readout,
-        examples,
-        _objective(settings, conflict, compat),
-        trainer.Optimisation.of(settings),
-        Execution.of(args),
-        seed=settings["seed"],
-        metrics=args.metrics,
-    )
-    if ranks.is_first():
-        checkpoints.save(model, tokenizer, args.checkpoint)
-        write_json(args.record, telemetry.record(course, settings, len(pairs), args.micro_batch))
+    examples = Examples(pairs.ids, sequences, pairs.labels, references, order)
+    execution = Execution.of(args)
+    inputs = [args.model, args.pairs, args.weak_labels, args.helpful, args.reference]
+    with Attempt(execution, settings, inputs) as attempt:
+        course = trainer.train(
+            model,
+            readout,
+            examples,
+            _objective(settings, conflict, compat),
+            Optimisation.of(settings),
+            execution,
+            attempt,
+            seed=settings["seed"],
+            metrics=args.metrics,
+        )
+        if ranks.is_first():
+            checkpoints.save(model, tokenizer, args.checkpoint)
+            record = telemetry.record(course, settings, len(pairs), args.micro_batch)
+            write_json(args.record, record)
 
 
 def _order(
