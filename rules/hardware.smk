@@ -40,8 +40,6 @@ def allocation(request):
         "gpu_model": lambda wildcards, attempt: (
             request(wildcards, attempt).gpu_model if request(wildcards, attempt).gpu else None
         ),
-        # Jobs of one group take turns on its GPUs: the profile allows one at a time.
-        "gpu_jobs": 1,
         "mem_mb": lambda wildcards, attempt: (
             request(wildcards, attempt).mem_mb // request(wildcards, attempt).nodes
         ),

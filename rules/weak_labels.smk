@@ -1,5 +1,10 @@
+# What is read off a trained model is read in turn, since in one Slurm job it is read on the same GPU:
+# the `turn` is waited for, and nothing in it makes labels out of date.
+
+
 rule weak_labels:
     input:
+        turn=ancient(f"{GROUND_TRUTH}/predictions.parquet"),
         model=f"{GROUND_TRUTH}/checkpoint",
         pairs="results/data/{target}/weak.parquet",
         reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
@@ -27,6 +32,7 @@ rule weak_labels:
 
 use rule weak_labels as student_labels with:
     input:
+        turn=ancient(f"{WEAK_TO_STRONG.replace('{conflict}', 'none')}/predictions.parquet"),
         model=f"{WEAK_TO_STRONG.replace('{conflict}', 'none')}/checkpoint",
         pairs=labelled_by_student,
         reference=branch(

@@ -1,7 +1,8 @@
-"""A running Slurm cluster for the tests in this folder."""
+"""A running Slurm cluster, and the workflow in a folder as it would be in a fresh clone."""
 
 from collections.abc import Iterator
 
+import clone as clones
 import cluster
 import pytest
 
@@ -13,3 +14,9 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Cluster]
         pytest.skip(f"a real Slurm {reason}")
     with cluster.started(tmp_path_factory.mktemp("slurm")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def clone(slurm: cluster.Cluster, tmp_path_factory: pytest.TempPathFactory) -> clones.Clone:
+    """Return the project as in a fresh clone."""
+    return clones.made(tmp_path_factory.mktemp("clone") / "project", slurm)

@@ -1,0 +1,55 @@
+"""The project as in a fresh clone, beside a cluster, and what an admin types there."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import Cluster
+
+ROOT = Path(__file__).parents[2]
+CONFIGURATION = ("profiles/demo/experiment.yaml", "tests/tiny.yaml", "tests/slurm/experiment.yaml")
+# Slurm is asked how jobs fare more often than on a cluster that others use too.
+QUICK = (
+    *("--slurm-init-seconds-before-status-checks", "4"),
+    *("--seconds-between-status-checks", "4"),
+    *("--latency-wait", "5"),
+)
+
+
+@dataclass(frozen=True)
+class Clone:
+    """The project's files in a folder of their own, beside a cluster."""
+
+    folder: Path
+    slurm: Cluster
+
+    def command(self, *arguments: str, configuration: tuple[str, ...] = ()) -> list[str]:
+        """Return what an admin types, made quick and given a small experiment."""
+        files = (*CONFIGURATION, *configuration)
+        return [
+            *(str(Path(sys.executable).with_name("snakemake")), "--profile", "slurm"),
+            *("--configfile", *files, *QUICK, *arguments),
+        ]
+
+    def run(
+        self, *arguments: str, configuration: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake and return what it said, standard error after standard output."""
+        ran = subprocess.run(
+            self.command(*arguments, configuration=configuration),
+            cwd=self.folder,
+            env=self.slurm.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return ran
+
+
+def made(folder: Path, slurm: Cluster) -> Clone:
+    """Copy the project's files into ``folder``."""
+    left_out = (".*", "results", "__pycache__", "docs", "benchmarks")
+    shutil.copytree(ROOT, folder, symlinks=True, ignore=shutil.ignore_patterns(*left_out))
+    return Clone(folder, slurm)
