@@ -7,7 +7,7 @@ import os
 import sys
 from typing import NamedTuple
 
-from workflow_scripts import ranks, warm
+from workflow_scripts import gpus, ranks, warm
 from workflow_scripts.errors import UserError
 
 
@@ -73,6 +73,8 @@ def run_stage(argv: list[str]) -> int:
         os.environ.update(warm.OFFLINE)
     if STAGES[name].trains:
         ranks.join()
+        if ranks.count() == 1:
+            gpus.take(1)
     module = importlib.import_module(f"workflow_scripts.{STAGES[name].module}")
     parser = argparse.ArgumentParser(
         prog=f"python -m workflow_scripts {name}", description=module.__doc__

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from workflow_scripts import __main__ as stages
-from workflow_scripts import ranks
+from workflow_scripts import gpus, ranks
 
 PATIENCE = 60.0
 """Seconds that the other ranks are given to end once one has failed."""
@@ -61,6 +61,7 @@ def launch(count: int, stage: list[str]) -> int:
             executor.update_parameters(
                 tasks_per_node=count, gpus_per_node=count, timeout_min=60 * 24 * 365
             )
+            gpus.take(count)
             visible = os.environ.get("CUDA_VISIBLE_DEVICES")
             job = executor.submit(_rank, stage, str(folder / "lock"), visible)
             return _attend(job, count)

@@ -1,0 +1,55 @@
+"""Give every process, where several share a machine or a Slurm job, GPUs of its own.
+
+torch takes the first GPU that it sees, and the Trainer all of them. A Slurm job sees those it was
+given; jobs that Snakemake runs beside one another on one machine, or in one Slurm job, all see the
+same. So a process takes free ones for as long as it lives, and sees no others.
+"""
+
+import fcntl
+import getpass
+import glob
+import os
+import tempfile
+from pathlib import Path
+from typing import IO
+
+VARIABLE = "CUDA_VISIBLE_DEVICES"
+
+_held: list[IO[str]] = []
+
+
+def take(count: int) -> None:
+    """Leave ``count`` GPUs visible: free ones while there are enough, else the first ones.
+
+    To be called before torch looks for GPUs. Nothing changes where no more than ``count`` are
+    visible.
+    """
+    visible = _visible()
+    if len(visible) <= count:
+        return
+    taken: list[str] = []
+    for gpu in visible:
+        if len(taken) < count and (lock := _lock(gpu)):
+            _held.append(lock)
+            taken.append(gpu)
+    shared = [gpu for gpu in visible if gpu not in taken][: count - len(taken)]
+    os.environ[VARIABLE] = ",".join(taken + shared)
+
+
+def _visible() -> list[str]:
+    if VARIABLE in os.environ:
+        return [gpu for gpu in os.environ[VARIABLE].split(",") if gpu]
+    return [str(number) for number in range(len(glob.glob("/dev/nvidia[0-9]*")))]
+
+
+def _lock(gpu: str) -> IO[str] | None:
+    """Return an open file that holds the GPU's lock, or None where another process holds it."""
+    # In a Slurm job, GPUs may be numbered from 0 whichever they are.
+    owner = f"{getpass.getuser()}-{os.environ.get('SLURM_JOB_ID', 'local')}"
+    file = Path(tempfile.gettempdir(), f"w2s-{owner}-gpu-{gpu}.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
