@@ -11,11 +11,10 @@ import glob
 import os
 import tempfile
 from pathlib import Path
-from typing import IO
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
-_held: list[IO[str]] = []
+_held: list[int] = []
 
 
 def take(count: int) -> None:
@@ -29,7 +28,7 @@ def take(count: int) -> None:
         return
     taken: list[str] = []
     for gpu in visible:
-        if len(taken) < count and (lock := _lock(gpu)):
+        if len(taken) < count and (lock := _lock(gpu)) is not None:
             _held.append(lock)
             taken.append(gpu)
     shared = [gpu for gpu in visible if gpu not in taken][: count - len(taken)]
@@ -42,14 +41,15 @@ def _visible() -> list[str]:
     return [str(number) for number in range(len(glob.glob("/dev/nvidia[0-9]*")))]
 
 
-def _lock(gpu: str) -> IO[str] | None:
-    """Return an open file that holds the GPU's lock, or None where another process holds it."""
+def _lock(gpu: str) -> int | None:
+    """Return the open file that holds the GPU's lock, or None where another process holds it."""
     # In a Slurm job, GPUs may be numbered from 0 whichever they are.
     owner = f"{getpass.getuser()}-{os.environ.get('SLURM_JOB_ID', 'local')}"
-    file = Path(tempfile.gettempdir(), f"w2s-{owner}-gpu-{gpu}.lock").open("w")
+    path = Path(tempfile.gettempdir(), f"w2s-{owner}-gpu-{gpu}.lock")
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.close()
+        os.close(file)
         return None
     return file
