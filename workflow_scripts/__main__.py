@@ -7,8 +7,7 @@ import os
 import sys
 from typing import NamedTuple
 
-from workflow_scripts import gpus, ranks, warm
-from workflow_scripts.errors import UserError
+from workflow_scripts import failures, gpus, ranks, warm
 
 
 class Stage(NamedTuple):
@@ -86,8 +85,12 @@ def run_stage(argv: list[str]) -> int:
     )
     try:
         module.run(parsed)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        line = failures.line_of(error, parsed)
+        if line is None:
+            raise
+        which = "" if ranks.is_first() else f"rank {ranks.number()}: "
+        print(f"error: {which}{line}", file=sys.stderr)
         return 1
     return 0
 

@@ -67,6 +67,8 @@ def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
     name, plan = _chosen(config, model, shape)
     growth = 2 ** (attempt - 1)
     seconds = training_seconds(config, model, tokens)
+    # Without a GPU all is in the host's memory, as if it were offloaded.
+    held = replace(plan, offload=plan.offload or section.gpus == 0)
     return Request(
         gpu=0 if section.gpus == 0 else plan.ranks,
         gpu_model=name,
@@ -75,7 +77,7 @@ def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
         offload=plan.offload,
         checkpointing=plan.checkpointing,
         micro_batch=_halved(plan.micro_batch, attempt - 1),
-        mem_mb=growth * math.ceil(memory.host(shape, plan) / 1e6),
+        mem_mb=growth * math.ceil(memory.host(shape, held) / 1e6),
         runtime_min=growth * (START_MINUTES + math.ceil(TIME_MARGIN * seconds / 60)),
     )
 
@@ -141,6 +143,8 @@ def _chosen(config: Config, model: str, shape: Shape) -> tuple[str, Plan]:
     """Return the GPU model and the plan: the first that fits of those the entry allows."""
     section = config.models[model]
     length = config.training.max_length
+    if section.gpus == 0:
+        return section.gpu_model or min(config.hardware), Plan(1, largest_micro_batch(config, 1))
     plans = list(_plans(config, section))
     for name, plan in plans:
         if memory.fits(shape, plan, length, config.hardware[name].memory_gb * GB):
@@ -166,15 +170,15 @@ def _plans(config: Config, model: Model) -> Iterator[tuple[str, Plan]]:
         for name, gpus in _gpus(config, model):
             for zero, offload in groups:
                 # One GPU has nobody to share with; several without ZeRO would only share the work.
-                alone = gpus <= 1
+                alone = gpus == 1
                 if model.zero is None and not offload and alone != (zero == 0):
                     continue
                 if model.zero not in (None, zero) or model.offload not in (None, offload):
                     continue
-                largest = largest_micro_batch(config, max(1, gpus))
+                largest = largest_micro_batch(config, gpus)
                 for micro_batch in _halvings(largest):
                     for checkpointing in (False, True):
-                        yield name, Plan(max(1, gpus), micro_batch, zero, offload, checkpointing)
+                        yield name, Plan(gpus, micro_batch, zero, offload, checkpointing)
 
 
 def _gpus(config: Config, model: Model) -> list[tuple[str, int]]:
@@ -188,7 +192,7 @@ def _gpus(config: Config, model: Model) -> list[tuple[str, int]]:
         if model.gpus is not None:
             counts = [model.gpus]
         batch = config.training.batch_size
-        allowed += [(gpu.memory_gb * n, name, n) for n in counts if batch % max(1, n) == 0]
+        allowed += [(gpu.memory_gb * n, name, n) for n in counts if batch % n == 0]
     return [(name, count) for _, name, count in sorted(allowed)]
 
 

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -106,17 +107,21 @@ def _attend(job: Any, count: int) -> int:
 def _pass_on(file: IO[str], said: set[str]) -> None:
     """Print the lines of ``file`` that are new, and not yet said by another rank."""
     for line in file:
-        if line not in said:
+        words = re.sub(r"^error: rank \d+: ", "error: ", line)
+        if words not in said:
             sys.stderr.write(line)
-        said.add(line)
+        said.add(words)
     sys.stderr.flush()
 
 
 def _status(task: Any) -> int | None:
     """Return a rank's exit status, 1 after an exception, or None while it has none."""
+    from submitit.core.utils import pickle_load
+
     if not task.paths.result_pickle.exists():
         return None
-    outcome, result = task._get_outcome_and_result()
+    # Not task.result(), which waits for the other ranks.
+    outcome, result = pickle_load(task.paths.result_pickle)
     return result if outcome == "success" else 1
 
 

@@ -87,6 +87,7 @@ class TrainedWeights:
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield each weight and its moments, as ``kind/name`` and values."""
+        self._link()
         for name, weight in self._model.named_parameters():
             yield f"{WEIGHT}/{name}", self._whole(weight)
             for moment in MOMENTS:
@@ -152,8 +153,13 @@ class TrainedWeights:
             state["step"] = _counter(steps, share)
             for moment in MOMENTS:
                 state[moment] = torch.zeros_like(share.data)
+        self._link()
+
+    def _link(self) -> None:
+        """Tell ZeRO-2 where the moments are: by itself it only finds the first group's."""
         if self._stage == 2:
-            zero._lazy_init_hp_params_optimizer_state()
+            self._optimizer._hp_optimizer_states_linked = False
+            self._optimizer._lazy_init_hp_params_optimizer_state()
 
 
 def _counter(steps: int, weight: Tensor) -> Tensor:
