@@ -30,7 +30,8 @@ rule all:
 
 
 onstart:
-    if EXPERIMENT.execution.warm_start:
+    # A cluster's jobs are to be processes of their own, on their own nodes.
+    if EXPERIMENT.execution.warm_start and workflow.local_exec:
         warm.start()
 
 

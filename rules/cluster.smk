@@ -10,6 +10,7 @@ localrules:
 rule plan:
     log:
         "results/logs/plan.log",
+    retries: 0
     conda:
         "../envs/analysis.yaml"
     params:
@@ -26,6 +27,7 @@ rule plan:
 rule preflight:
     log:
         "results/logs/preflight.log",
+    retries: 0
     conda:
         "../envs/analysis.yaml"
     params:

@@ -171,7 +171,14 @@ def node_findings(
 def _node_findings(partition: str, gpu_model: str, account: str | None) -> Iterator[Finding]:
     mark = Path(f"results/.preflight-{partition}-{os.getpid()}")
     said = _slurm(
-        *("srun", "--quiet", f"--partition={partition}", f"--gpus={gpu_model}:1", "--ntasks=1"),
+        *(
+            "srun",
+            "--quiet",
+            f"--partition={partition}",
+            f"--gpus={gpu_model}:1",
+            "--ntasks=1",
+            "--mem=4G",
+        ),
         *([f"--account={account}"] if account else []),
         *(f"--time={PATIENCE_MINUTES}", f"--immediate={60 * PATIENCE_MINUTES}"),
         *(sys.executable, "-c", _ON_NODE, str(mark.absolute())),

@@ -58,6 +58,7 @@ AccountingStoragePort={slurmdbd}
 AccountingStoragePass={folder}/munge.socket
 AccountingStorageTRES=gres/gpu,gres/gpu:a40,gres/gpu:a800
 AccountingStorageEnforce=associations
+AccountingStoreFlags=job_comment
 # Quick, and patient with a job that saves its state.
 SchedulerParameters=batch_sched_delay=0,bf_interval=5
 KillWait=20

@@ -4,10 +4,21 @@ Two runs of Snakemake carry all tests: the whole DAG, and then a few long traini
 every kind of fault at once.
 """
 
+import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from clone import Clone
+from clone import CONFIGURATION, Clone
+
+from workflow_scripts import warm
 
 LARGE = "results/ground_truth/substances/reward_model/large/seed0"
 NOTHING = "Nothing to be done"
@@ -15,8 +26,16 @@ NOTHING = "Nothing to be done"
 
 @pytest.fixture(scope="module")
 def whole(clone: Clone) -> Clone:
-    """Return the clone after the whole DAG has run."""
-    ran = clone.run("all", f"{LARGE}/predictions.parquet")
+    """Return the clone after the whole DAG has run.
+
+    Its jobs are forks of a process that has imported torch, or the imports would take minutes.
+    """
+    process = warm.start()
+    try:
+        ran = clone.run("all", f"{LARGE}/predictions.parquet")
+    finally:
+        del os.environ[warm.SOCKET_VARIABLE]
+        process.communicate()
     assert ran.returncode == 0, ran.stderr[-6000:]
     return clone
 
@@ -35,6 +54,7 @@ def test_preflight_says_what_is_there_and_what_is_not(clone: Clone):
     assert re.search(r"✓ +account +none named; Slurm charges one of research", ran.stdout)
     assert re.search(r"✓ +node of a40 +\S+ writes to ", ran.stdout)
     assert re.search(r"✓ +data of substances +world substances is generated here", ran.stdout)
+    assert ran.stdout.count("partition a40") == 1  # no use in trying again
     # Files are no GPUs, and it doesn't pretend.
     assert re.search(r"✗ +node of a40 +torch sees no GPU where Slurm gave one a40; ", ran.stdout)
     assert ran.returncode != 0
@@ -93,3 +113,159 @@ def test_the_cluster_settings_rerun_nothing(whole: Clone, file: str, old: str, n
         assert NOTHING in whole.run("-n").stdout
     finally:
         path.write_text(before)
+
+
+REQUEUED = "results/ground_truth/substances/reward_model/small/seed1"  # on a40
+STRANDED = "results/ground_truth/substances/reward_model/middle/seed1"  # on a800, which goes down
+LIMITED = "results/sft/substances/small/seed1"
+SPARE = "results/models/spare"
+TARGETS = (*(f"{folder}/train.json" for folder in (REQUEUED, STRANDED, LIMITED)), SPARE)
+STORM = ("tests/slurm/storm.yaml",)
+
+
+@dataclass(frozen=True)
+class Storm:
+    """What was seen of a run in which everything went wrong.
+
+    Attributes:
+        clone: where it ran.
+        interrupted: the exit status after Ctrl-C.
+        states: the trainings that then had a state to go on from.
+        returncode: the exit status of the run after that, with all the faults.
+        said: its standard error.
+    """
+
+    clone: Clone
+    interrupted: int
+    states: set[str]
+    returncode: int
+    said: str
+
+
+@pytest.fixture(scope="module")
+def storm(whole: Clone) -> Storm:
+    """Return a clone after Ctrl-C in mid-training, and a second run with every other fault."""
+    running = start(whole)
+    wait_for(running, lambda: lines(whole, REQUEUED) > 2 and lines(whole, STRANDED) > 2)
+    os.killpg(running.pid, signal.SIGINT)  # what Ctrl-C does in a terminal
+    running.communicate(timeout=120)
+    interrupted = running.returncode
+    wait_for(None, lambda: not whole.slurm.run("squeue", "-h"))
+    states = {f for f in (REQUEUED, STRANDED) if list(state(whole, f).glob("*/progress.json"))}
+    seen = {folder: max(lines(whole, folder), 2) for folder in (REQUEUED, STRANDED)}
+
+    running = start(whole)
+    wait_for(running, lambda: lines(whole, REQUEUED) > seen[REQUEUED])
+    [small] = jobs_on(whole, "a40", "ground_truth")
+    whole.slurm.run("scontrol", "requeue", small)
+    wait_for(running, lambda: lines(whole, STRANDED) > seen[STRANDED])
+    [middle] = jobs_on(whole, "a800", "ground_truth")
+    whole.slurm.run("scontrol", "update", "NodeName=a800", "State=DOWN", "Reason=test")
+    wait_for(running, lambda: not whole.slurm.run("squeue", "-h", "-j", middle, "-t", "R,CG"))
+    whole.slurm.run("scontrol", "update", "NodeName=a800", "State=RESUME")
+    for job in (small, middle):
+        # Slurm lets two minutes pass before it starts a job again.
+        wait_for(
+            running, lambda job=job: bool(whole.slurm.run("squeue", "-h", "-j", job, "-t", "PD"))
+        )
+        whole.slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+    _, said = running.communicate(timeout=300)
+    return Storm(whole, interrupted, states, running.returncode, said)
+
+
+def start(clone: Clone) -> subprocess.Popen[str]:
+    """Start the trainings that are going to be hit, and don't wait for them."""
+    short = ("--set-resources", "pretrain:mem_mb=300 * 10 ** (attempt - 1)")
+    short += ("sft:runtime=1 if attempt == 1 else 10", "sft:slurm_extra='--signal=TERM@10'")
+    return subprocess.Popen(
+        clone.command(*short, "--", *TARGETS, configuration=STORM),
+        cwd=clone.folder,
+        env=clone.slurm.environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(
+    running: subprocess.Popen[str] | None, condition: Callable[[], bool], seconds: float = 240
+) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        if running is not None and running.poll() is not None:
+            raise AssertionError(running.communicate()[1][-6000:])
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def lines(clone: Clone, folder: str) -> int:
+    """Return how many lines of metrics a training has written."""
+    file = clone.folder / folder / "metrics.jsonl"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def state(clone: Clone, folder: str) -> Path:
+    return clone.folder / folder.replace("results/", "results/.state/")
+
+
+def jobs_on(clone: Clone, partition: str, rule: str) -> list[str]:
+    """Return the ids of a rule's running jobs in a partition."""
+    said = clone.slurm.run("squeue", "-h", "-p", partition, "-t", "R", "-o", "%i %k")
+    return [line.split()[0] for line in said.splitlines() if f"rule_{rule}" in line]
+
+
+def test_ctrl_c_ends_all_jobs_and_trainings_keep_their_state(storm: Storm):
+    assert storm.interrupted != 0
+    assert storm.states == {REQUEUED, STRANDED}
+
+
+def test_after_all_faults_everything_is_there_and_no_state_is_left(storm: Storm):
+    assert storm.returncode == 0, storm.said[-6000:]
+    for target in TARGETS:
+        assert (storm.clone.folder / target).exists()
+    assert not list(storm.clone.folder.glob("results/.state/**/progress.json"))
+
+
+def test_a_requeued_job_and_one_whose_node_died_were_started_again(storm: Storm):
+    jobs = jobs_of(storm.clone, "rule_ground_truth")
+    for partition, fate in [("a40", "REQUEUED"), ("a800", "NODE_FAIL")]:
+        [again] = {job["JobID"] for job in jobs if job["State"] == fate}
+        states = [job["State"] for job in jobs if job["JobID"] == again]
+        assert states[-1] == "COMPLETED"
+        assert {job["Partition"] for job in jobs if job["JobID"] == again} == {partition}
+
+
+def test_a_job_that_ran_out_of_memory_got_more(storm: Storm):
+    first, second = jobs_of(storm.clone, "rule_pretrain_wildcards_spare")[-2:]
+    assert first["State"] in {"OUT_OF_MEMORY", "CANCELLED", "FAILED"}
+    assert (first["ReqMem"], second["ReqMem"]) == ("300M", "3000M")
+    assert second["State"] == "COMPLETED"
+
+
+def test_a_job_whose_time_ran_out_got_more(storm: Storm):
+    first, second = jobs_of(storm.clone, "rule_sft")[-2:]
+    assert first["State"] in {"TIMEOUT", "FAILED"}
+    assert (first["Timelimit"], second["Timelimit"]) == ("00:01:00", "00:10:00")
+    assert second["State"] == "COMPLETED"
+
+
+def test_broken_trainings_end_in_the_bytes_of_unbroken_ones(storm: Storm, tmp_path: Path):
+    clone = storm.clone
+    for part in ("models", "data", "pretraining", "worlds", "corpora"):
+        shutil.copytree(clone.folder / "results" / part, tmp_path / "results" / part)
+    unbroken = [f"{folder}/train.json" for folder in (REQUEUED, STRANDED, LIMITED)]
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(tmp_path)),
+            *("--configfile", *CONFIGURATION, *STORM, "--", *unbroken),
+        ],
+        cwd=clone.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-6000:]
+    for folder in (REQUEUED, STRANDED, LIMITED):
+        weights = f"{folder}/checkpoint/model.safetensors"
+        assert (clone.folder / weights).read_bytes() == (tmp_path / weights).read_bytes()
