@@ -7,6 +7,7 @@ stopped. The nodes' sizes and GPUs are what `slurm.conf` says they are; GPUs are
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 
 PROGRAMS = (
     *("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd"),
-    *("sbatch", "srun", "sacct", "sacctmgr", "scontrol", "setpriv"),
+    *("sbatch", "srun", "sacct", "sacctmgr", "scontrol", "setpriv", "unshare"),
 )
 PACKAGES = "munge mariadb-server slurmdbd slurmctld slurmd slurm-client"
 GPUS = {"a40": 4, "a800": 8}
@@ -95,6 +96,9 @@ def missing() -> str | None:
     lacking = [name for name in PROGRAMS if shutil.which(name, path=_path()) is None]
     if lacking:
         return f"needs {', '.join(lacking)}: apt-get install --no-install-recommends {PACKAGES}"
+    probe = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        return "needs process namespaces, which this container may not make"
     return None
 
 
@@ -148,8 +152,13 @@ def started(folder: Path) -> Iterator[Cluster]:
     _write_configuration(folder)
     with ExitStack() as daemons:
 
-        def start(name: str, *command: str, ready: Callable[[], bool]) -> None:
-            process = daemons.enter_context(_daemon(cluster, name, command))
+        def start(
+            name: str,
+            *command: str,
+            ready: Callable[[], bool],
+            end: signal.Signals = signal.SIGTERM,
+        ) -> None:
+            process = daemons.enter_context(_daemon(cluster, name, command, end))
             until = time.monotonic() + 60
             while not ready():
                 if process.poll() is not None or time.monotonic() > until:
@@ -176,11 +185,8 @@ def started(folder: Path) -> Iterator[Cluster]:
             ready=lambda: _listens(_port(folder, "mariadb")),
         )
         start("slurmdbd", "slurmdbd", "-D", ready=lambda: _listens(_port(folder, "slurmdbd")))
-        for entity in (
-            ["cluster", "test"],
-            ["account", ACCOUNT],
-            ["user", "root", f"account={ACCOUNT}"],
-        ):
+        user = ["user", "root", f"account={ACCOUNT}"]
+        for entity in (["cluster", "test"], ["account", ACCOUNT], user):
             cluster.run("sacctmgr", "-i", "add", *entity)
         start(
             "slurmctld", "slurmctld", "-D", "-i", ready=lambda: _listens(_port(folder, "slurmctld"))
@@ -188,7 +194,10 @@ def started(folder: Path) -> Iterator[Cluster]:
         for name in GPUS:
             start(
                 f"slurmd-{name}",
+                # A process namespace of its own: a node takes its jobs with it, however it ends.
+                *("unshare", "--pid", "--fork", "--mount-proc", "--kill-child"),
                 *("slurmd", "-D", "-N", name),
+                end=signal.SIGKILL,
                 ready=lambda name=name: "idle" in cluster.run("sinfo", "-hn", name, "-o", "%t"),
             )
         try:
@@ -246,12 +255,12 @@ def _write_configuration(folder: Path) -> None:
 
 @contextmanager
 def _daemon(
-    cluster: Cluster, name: str, command: tuple[str, ...]
+    cluster: Cluster, name: str, command: tuple[str, ...], end: signal.Signals
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a daemon in the foreground; it gets SIGTERM on leaving, or when this process dies."""
+    """Run a daemon in the foreground; it is sent ``end`` on leaving, or when this process dies."""
     with (cluster.folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "SIGTERM", *command],
+            ["setpriv", "--pdeathsig", end.name, *command],
             env=cluster.environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -261,7 +270,7 @@ def _daemon(
     try:
         yield process
     finally:
-        process.terminate()
+        process.send_signal(end)
         try:
             process.wait(timeout=20)
         except subprocess.TimeoutExpired:
