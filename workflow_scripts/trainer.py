@@ -1,7 +1,6 @@
 """The one training loop: ``transformers.Trainer`` on a data order that is fixed beforehand."""
 
 import math
-import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from workflow_scripts import losses, ranks, seeds, telemetry, zero
+from workflow_scripts import device, losses, ranks, seeds, telemetry, zero
 from workflow_scripts.checkpoints import check_positions
 from workflow_scripts.conflicts import Conflict, PairLoss
 from workflow_scripts.errors import UserError
@@ -123,16 +122,14 @@ def train(
     progress = telemetry.ProgressOfTraining(seed)
     lines = telemetry.MetricsLines(metrics, attempt.progress.lines)
     callbacks: list[TrainerCallback] = [KeepState(attempt), progress, lines]
-    if not torch.cuda.is_available():
-        # The Trainer imports DeepSpeed, which else warns of every machine without a GPU.
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    device.prepare()
     if execution.tensorboard and ranks.is_first():
         folder = Path(metrics).with_name("tensorboard")
         callbacks.append(_tensorboard(folder, attempt.progress.steps))
     # The Trainer insists on a folder of its own; what is kept is written elsewhere, atomically.
     with tempfile.TemporaryDirectory() as scratch:
         arguments = _arguments(scratch, examples, optimisation, execution, seed)
-        scorer = PairScorer(model, readout, low_precision=has_bfloat16())
+        scorer = PairScorer(model, readout, low_precision=device.has_bfloat16())
         trainer = PairTrainer(
             scorer, examples, objective, optimisation, execution, attempt, arguments, callbacks
         )
@@ -334,11 +331,6 @@ class _WhenPrepared(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._trainer.restore_moments()
-
-
-def has_bfloat16() -> bool:
-    """Return whether there is a GPU that computes in bfloat16."""
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
 def _agreement(margin: Tensor, label: Tensor) -> Tensor:
