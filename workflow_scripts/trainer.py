@@ -128,7 +128,8 @@ def train(
         callbacks.append(_tensorboard(folder, attempt.progress.steps))
     # The Trainer insists on a folder of its own; what is kept is written elsewhere, atomically.
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = _arguments(scratch, examples, optimisation, execution, seed)
+        weights = model.num_parameters()
+        arguments = _arguments(scratch, examples, optimisation, execution, weights, seed)
         scorer = PairScorer(model, readout, low_precision=device.has_bfloat16())
         trainer = PairTrainer(
             scorer, examples, objective, optimisation, execution, attempt, arguments, callbacks
@@ -343,6 +344,7 @@ def _arguments(
     examples: Examples,
     optimisation: Optimisation,
     execution: Execution,
+    weights: int,
     seed: str,
 ) -> TrainingArguments:
     steps, batch_size = examples.order.shape
@@ -355,9 +357,7 @@ def _arguments(
         )
     on_gpu = torch.cuda.is_available()
     if execution.zero:
-        zero.be_a_rank()
-    if execution.zero and not on_gpu:
-        zero.meet_on_cpu()
+        zero.prepare(on_gpu)
     return TrainingArguments(
         output_dir=scratch,
         seed=seeds.seed(seed),
@@ -373,7 +373,7 @@ def _arguments(
         max_grad_norm=0.0,
         # Told of a CPU, the Trainer would leave DeepSpeed out.
         use_cpu=not on_gpu and not execution.zero,
-        deepspeed=zero.configuration(execution, on_gpu),
+        deepspeed=zero.configuration(execution, weights, on_gpu),
         accelerator_config={"use_configured_state": bool(execution.zero) and not on_gpu},
         dataloader_pin_memory=on_gpu,
         logging_steps=math.ceil(steps / 100),
