@@ -196,7 +196,8 @@ def test_order_of_rows_does_not_matter(predictions):
 
 def test_resamples_differ_by_cell(predictions):
     intervals = [
-        run_probe(predictions, seed=seed)["accuracy"]["weak"]["interval"] for seed in (0, 1)
+        run_probe(predictions, seed=seed)["confidence_variance"]["weak"]["interval"]
+        for seed in (0, 1)
     ]
     assert intervals[0] != intervals[1]
 

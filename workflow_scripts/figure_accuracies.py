@@ -127,5 +127,5 @@ def _student(rows: Sequence[Row]) -> tuple[float | None, float | None, float | N
 def _bars(rows: Sequence[Row]) -> str:
     """Say what the bars are."""
     if most_seeds(rows) == 1:
-        return "bars: bootstrap interval over test pairs; a single seed"
+        return "bars: 95 % interval over test pairs; a single seed"
     return f"mean over {seed_counts(rows)}; bars: 95 % t-interval over seeds"
