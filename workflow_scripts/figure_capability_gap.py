@@ -54,7 +54,7 @@ def draw(rows: Sequence[Row]) -> Figure:
             gaps, low, high, color="#999999", alpha=0.25, linewidth=0, label="95 % of its slope"
         )
     axes.set_ylim(-0.03, 1.03)
-    axes.set_ylabel("deception score (DS), share of taxed pairs")
+    axes.set_ylabel("deception score (DS),\nshare of taxed pairs")
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(
         handles.values(),

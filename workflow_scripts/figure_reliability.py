@@ -1,12 +1,15 @@
 """Figure: how often models are right at each confidence in the response they prefer."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workflow_scripts.figure_cells import Row, conflict_order, distinct
+from workflow_scripts.cells import KEY
+from workflow_scripts.figure_cells import Row, conflict_order, count, distinct
 from workflow_scripts.figure_style import (
     CEILING_COLOURS,
     COLUMN,
@@ -67,9 +70,13 @@ def draw(rows: Sequence[Row]) -> Figure:
     figure.legend(
         handles.values(), handles.keys(), loc="outside upper center", ncols=3, frameon=False
     )
+    pairs: Counter[tuple[Any, ...]] = Counter()
+    for row in rows:
+        pairs[*(row[name] for name in (*KEY, "model"))] += row["pairs"]
     figure.supxlabel(
         "mean confidence in the preferred response\n"
-        f"pairs of all cells pooled; bins of {LEAST_PAIRS} or more",
+        f"all cells of n = {count([*pairs.values()])} test pairs pooled; bins of {LEAST_PAIRS} or "
+        "more",
         fontsize=8,
     )
     return figure
