@@ -203,10 +203,9 @@ def test_wilson_interval(number, of, expected):
     assert Share(number, of).interval(0.95) == pytest.approx(expected, abs=5e-5)
 
 
-# Cavo et al.'s data in Fagerland, Lydersen and Laake (2017), chapter 8: of 161 patients 59 have both
-# marks, 6 the first
-# alone, 16 the second alone. The difference's interval corrects the correlation for
-# continuity, by n / 2.
+# Cavo et al.'s data in Fagerland, Lydersen and Laake (2017), chapter 8: of 161 patients 59 have
+# both marks, 6 the first alone, 16 the second alone. The interval of the difference there corrects
+# the correlation for continuity, by n / 2.
 PAIRED = (Share(65, 161), Share(75, 161))
 PRODUCTS, SPREAD = 59 * 80 - 6 * 16, math.sqrt(65 * 96 * 75 * 86)
 
