@@ -235,10 +235,17 @@ def test_the_same_run_twice_gives_the_same_bytes(objective, base, pairs, referen
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("conflict", [{"kind": "none"}, {"kind": "explicit", "alpha": 0.5}])
 @pytest.mark.parametrize("micro_batch", [2, 8])
-def test_dpo_starts_at_ln_2(micro_batch, base, pairs, reference, tmp_path):
-    more = needed("dpo", reference)
-    record = train(tmp_path, base, pairs, SETTINGS["dpo"], *more, micro_batch=micro_batch)
+def test_dpo_starts_at_ln_2(micro_batch, conflict, base, pairs, reference, tmp_path):
+    """An explicit conflict adds nothing to it: a model that is its reference does no harm yet."""
+    settings = SETTINGS["dpo"] | {"conflict": conflict}
+    # A reference which rounding has put above the model's own margins, wherever it had not.
+    table = pq.read_table(reference).to_pydict()
+    table["chosen"] = [score + 1e-6 for score in table["chosen"]]
+    pq.write_table(pa.table(table), tmp_path / "rounded.parquet")
+    more = needed("dpo", tmp_path / "rounded.parquet")
+    record = train(tmp_path, base, pairs, settings, *more, micro_batch=micro_batch)
     assert record["losses"][0] == pytest.approx(math.log(2), abs=1e-6)
     assert record["losses"][-1] != pytest.approx(math.log(2), abs=1e-4)
 

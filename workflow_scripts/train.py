@@ -185,6 +185,11 @@ def _objective(settings: Mapping[str, Any], conflict: "Conflict", compat: "Compa
         case "dpo":
             without_reference = compat.explicit_trigger == "reference"
             dpo = partial(losses.dpo, beta=settings["beta"])
-            return Preference(dpo, conflict, trigger_without_reference=without_reference)
+            return Preference(
+                dpo,
+                conflict,
+                starts_as_reference=True,
+                trigger_without_reference=without_reference,
+            )
         case unknown:
             raise UserError(f"objective {unknown}: not one of sft, reward_model, simpo, dpo")
