@@ -294,11 +294,23 @@ def test_implicit_conflict_mixes_in_the_helpful_pairs_and_doubles_the_steps(base
         train(tmp_path, base, pairs, settings, "--weak-labels", labels)
 
 
-def test_matched_mixture_takes_the_steps_of_the_labels_alone(base, pairs, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "mode", "per_epoch"),
+    [
+        ("implicit_matched", "fixed", 4),
+        ("implicit_matched", "reference", 8),
+        ("implicit", "reference", 8),
+        ("none", "reference", 4),
+    ],
+)
+def test_matched_mixture_takes_the_steps_of_the_labels_alone_or_all_mixtures_twice_as_many(
+    kind, mode, per_epoch, base, pairs, tmp_path
+):
     helpful = write_pairs(tmp_path / "helpful.parquet", 34, seed=1)
-    settings = SETTINGS["reward_model"] | {"conflict": {"kind": "implicit_matched"}, "epochs": 2}
+    settings = SETTINGS["reward_model"] | {"conflict": {"kind": kind}, "epochs": 2}
+    settings |= {"compat": {"implicit_steps": mode}}
     record = train(tmp_path, base, pairs, settings, "--helpful", helpful)
-    assert (record["steps"], record["pairs"]) == (2 * 4, 68)
+    assert (record["steps"], record["pairs"]) == (2 * per_epoch, 34 if kind == "none" else 68)
 
 
 @pytest.mark.parametrize(
