@@ -143,8 +143,7 @@ def bootstrapping_mitigates(rows: Sequence[Row]) -> Claim:
         lower = sum(row["reduction"] > 0 for row in changes)
         evidence = (
             f"Bootstrapping changes DS by {_told(_scaled(reduction, -1))} on average; it is lower "
-            f"in {lower} of "
-            f"{len(changes)} cells, {_interval_is(reduction)}.",
+            f"in {lower} of {len(changes)} cells, {_interval_is(reduction)}.",
         )
     elif pairs:
         evidence = ("No bootstrapped cell and its direct counterpart both have a deception score.",)

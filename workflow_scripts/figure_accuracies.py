@@ -17,7 +17,7 @@ from workflow_scripts.figure_cells import (
     seed_counts,
 )
 from workflow_scripts.figure_panels import add_legend, scenario_panels
-from workflow_scripts.figure_style import CEILING_COLOURS, COLUMN, CONFLICT_STYLES, notice
+from workflow_scripts.figure_style import CEILING_COLOURS, CONFLICT_STYLES, notice
 
 CEILINGS = {"weak": "accuracy_weak", "strong": "accuracy_strong"}
 STUDENT = "accuracy_weak_to_strong"
@@ -35,7 +35,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     scenarios, conflicts = distinct(rows, "scenario"), distinct(rows, "conflict")
     pairs = ordered_pairs(rows)
     height = len(pairs) * (len(conflicts) + 1) * LINE_HEIGHT
-    figure, panels = scenario_panels(scenarios, height + 0.4, 1.4 * COLUMN)
+    figure, panels = scenario_panels(scenarios, height + 0.4)
     for scenario, panel in panels.items():
         of_scenario = [row for row in rows if row["scenario"] == scenario]
         _draw_panel(panel, of_scenario, pairs, conflicts)

@@ -16,7 +16,7 @@ from workflow_scripts.figure_cells import (
     seed_counts,
 )
 from workflow_scripts.figure_panels import add_legend, scenario_panels
-from workflow_scripts.figure_style import COLUMN, notice
+from workflow_scripts.figure_style import notice
 
 # The deceptive quadrant stands out by colour and by hatch, and in grey scale too.
 STYLES = {
@@ -38,7 +38,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     scenarios, conflicts = distinct(cells, "scenario"), distinct(cells, "conflict")
     bars = [(*pair, conflict) for pair in ordered_pairs(cells) for conflict in conflicts]
     height = len(bars) * BAR_HEIGHT + 0.5
-    figure, panels = scenario_panels(scenarios, height, 1.4 * COLUMN)
+    figure, panels = scenario_panels(scenarios, height)
     for scenario, panel in panels.items():
         _draw_panel(panel, [row for row in cells if row["scenario"] == scenario], bars)
     labels = [f"{weak} → {strong}, {conflict}" for weak, strong, conflict in bars]

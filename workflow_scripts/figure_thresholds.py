@@ -62,8 +62,8 @@ def draw(rows: Sequence[Row]) -> Figure:
     over = f"; mean over {seed_counts(drawn)}" if most_seeds(drawn) > 1 else ""
     number = count([row["pairs"] for row in drawn])
     figure.supxlabel(
-        "threshold: least confidence in the true choice of a model that knows "
-        f"(0.5: right; dotted: the probe's)\nn = {number} test pairs{over}"
+        "threshold: least confidence in the true choice of a model that knows\n"
+        f"(0.5: right; dotted: the probe's); n = {number} test pairs{over}"
         + ("\nfaint: one (weak, strong) pair; bold: mean over pairs" if crowded else ""),
         fontsize=8,
     )
