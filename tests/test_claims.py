@@ -33,7 +33,7 @@ def cell(
     seed=0,
     score: float | None = 0.5,
     excess=0.1,
-    high=0.2,
+    high: float | None = 0.2,
     p: float | None = 0.5,
     **others,
 ):
