@@ -111,19 +111,24 @@ class State:
                 pass
             return
         path = self.folder / f"step-{progress.steps:08d}"
+        if path.exists():
+            _discard(path)
         with atomic_path(path) as partial:
             partial.mkdir()
             for number, part in enumerate(_parts(tensors)):
                 save_file(part, partial / f"part-{number:05d}.safetensors")
             content = {"fingerprint": self._fingerprint, "progress": asdict(progress)}
             write_json(partial / "progress.json", content)
-        for other in self.folder.iterdir():
+        for other in list(self.folder.iterdir()):
             if other != path:
-                shutil.rmtree(other)
+                _discard(other)
 
     def remove(self) -> None:
         """Delete all states."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            for path in list(self.folder.iterdir()):
+                _discard(path)
+            self.folder.rmdir()
 
     def _latest(self) -> Path | None:
         """Return the newest whole state of this very training."""
@@ -269,6 +274,15 @@ def _digest(path: Path, pattern: str = "**/*") -> str:
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()
+
+
+def _discard(path: Path) -> None:
+    """Delete a state, or what is left of one, so that no half of it is ever taken for a state."""
+    if not path.name.startswith("."):
+        hidden = path.with_name(f".{path.name}.gone")
+        shutil.rmtree(hidden, ignore_errors=True)
+        path = path.replace(hidden)
+    shutil.rmtree(path)
 
 
 def _parts(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
