@@ -142,9 +142,9 @@ class State:
 class Attempt:
     """One try at a training, as a context: what it goes on from, and when it is to stop.
 
-    While it lasts, signals that ask for an end are noted and obeyed between two steps; after a
-    second one of the same kind this process ends at once. Leaving it without an error deletes the
-    state: the training's output is complete.
+    While it lasts, signals that ask for an end are noted and obeyed between two steps; a second
+    Ctrl-C ends this process at once. Leaving it without an error deletes the state: the training's
+    output is complete.
     """
 
     def __init__(
@@ -188,7 +188,9 @@ class Attempt:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._asked = signal.Signals(number)
-        signal.signal(number, self._replaced[self._asked])
+        # Not so for the others: Slurm, srun and Snakemake may each pass on the same one.
+        if number == signal.SIGINT:
+            signal.signal(number, self._replaced[self._asked])
 
     def wishes(self) -> tuple[bool, bool]:
         """Return whether this rank would stop, and whether it would save."""
