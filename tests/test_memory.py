@@ -1,6 +1,8 @@
 """The memory model, and what it says of the paper's models."""
 
 import copy
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,11 @@ from workflow_scripts.errors import UserError
 from workflow_scripts.memory import GB, Plan, Shape
 
 WIDTH, LENGTH, TEXTS = 256, 512, 3
-COMMON = {"num_attention_heads": 4, "max_position_embeddings": LENGTH, "vocab_size": 512}
+COMMON: dict[str, Any] = {
+    "num_attention_heads": 4,
+    "max_position_embeddings": LENGTH,
+    "vocab_size": 512,
+}
 CONFIGS = {
     "gpt2": lambda layers: GPT2Config(**COMMON, n_embd=WIDTH, n_layer=layers),
     "opt": lambda layers: OPTConfig(
@@ -184,3 +190,8 @@ def test_a_mistake_in_an_entry_is_one_line(key, value, message):
     with pytest.raises(UserError) as failure:
         settings.load(changed(key, value))
     assert message in str(failure.value)
+
+
+def test_the_documented_table_is_what_the_model_says():
+    document = Path(__file__).parents[1] / "docs" / "memory.md"
+    assert hardware.table(settings.load(PAPER)) in document.read_text(encoding="utf-8")

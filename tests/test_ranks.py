@@ -51,7 +51,7 @@ def run_on_two_ranks(warm_process, *argv):
         warm_process.stage(*argv, RANK=str(rank), LOCAL_RANK=str(rank), **common)
         for rank in range(2)
     ]
-    said = [rank.communicate(timeout=120)[1] for rank in ranks]
+    said = [rank.communicate(timeout=300)[1] for rank in ranks]
     return [(rank.returncode, stderr) for rank, stderr in zip(ranks, said, strict=True)]
 
 
@@ -211,12 +211,12 @@ def test_ranks_of_the_launcher_stop_at_one_step_and_go_on_with_another_zero_stag
     while not (tmp_path / "metrics.jsonl").exists() and first.poll() is None:
         time.sleep(0.01)
     first.terminate()
-    stderr = first.communicate(timeout=120)[1]
+    stderr = first.communicate(timeout=300)[1]
     assert first.returncode == 1, stderr
     assert stderr.count("as told (SIGTERM); the state is in") == 1
     assert len(list(state.iterdir())) == 1
     second = launched("--zero", 2, "--state", state)
-    stderr = second.communicate(timeout=120)[1]
+    stderr = second.communicate(timeout=300)[1]
     assert second.returncode == 0, stderr
     assert "going on after step" in stderr
     np.testing.assert_allclose(
@@ -232,7 +232,7 @@ def test_a_rank_that_dies_takes_the_others_with_it(base, more_pairs, tmp_path):
         time.sleep(0.05)
     (controller,) = children(launcher.pid)
     os.kill(children(controller)[1], signal.SIGKILL)
-    stderr = launcher.communicate(timeout=120)[1]
+    stderr = launcher.communicate(timeout=300)[1]
     assert launcher.returncode != 0
     assert "error: another rank ended before this one" in stderr
     assert "error: rank 1 was killed" in stderr

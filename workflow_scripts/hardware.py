@@ -18,6 +18,7 @@ UTILISATION = 0.3
 """The share of a GPU's peak that trainings reach: what `plan` goes by until it has measured."""
 START_MINUTES = 20
 TIME_MARGIN = 3
+_PARTS = ("weights", "gradients", "optimizer", "casts", "activations", "logits", "buffers")
 ASSUMED_PARAMS = 1_500_000_000
 """For a model whose entry has no `params`."""
 
@@ -214,3 +215,19 @@ def _halved(micro_batch: int, times: int) -> int:
     """Return ``micro_batch`` halved so many times, or as often as it can be."""
     halvings = list(_halvings(micro_batch))
     return halvings[min(times, len(halvings) - 1)]
+
+
+def table(config: Config) -> str:
+    """Return docs/memory.md's table: where each model is trained, and what a GPU holds then."""
+    head = ("model", "GPUs", "ZeRO", "recompute", "micro-batch", *_PARTS, "GB a GPU", "host GB")
+    rows = [head, ("---",) * len(head)]
+    for model, section in config.models.items():
+        shape = shape_of(section)
+        name, plan = _chosen(config, model, shape)
+        need = memory.training(shape, plan, config.training.max_length)
+        parts = [getattr(need, part) for part in _PARTS]
+        numbers = [f"{size / GB:.1f}" for size in (*parts, need.total, memory.host(shape, plan))]
+        recompute = "yes" if plan.checkpointing else "no"
+        ways = (f"{plan.ranks} x {name}", str(plan.zero), recompute, str(plan.micro_batch))
+        rows.append((model, *ways, *numbers))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

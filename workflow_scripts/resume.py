@@ -111,19 +111,24 @@ class State:
                 pass
             return
         path = self.folder / f"step-{progress.steps:08d}"
+        if path.exists():
+            _discard(path)
         with atomic_path(path) as partial:
             partial.mkdir()
             for number, part in enumerate(_parts(tensors)):
                 save_file(part, partial / f"part-{number:05d}.safetensors")
             content = {"fingerprint": self._fingerprint, "progress": asdict(progress)}
             write_json(partial / "progress.json", content)
-        for other in self.folder.iterdir():
+        for other in list(self.folder.iterdir()):
             if other != path:
-                shutil.rmtree(other)
+                _discard(other)
 
     def remove(self) -> None:
         """Delete all states."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            for path in list(self.folder.iterdir()):
+                _discard(path)
+            self.folder.rmdir()
 
     def _latest(self) -> Path | None:
         """Return the newest whole state of this very training."""
@@ -137,9 +142,9 @@ class State:
 class Attempt:
     """One try at a training, as a context: what it goes on from, and when it is to stop.
 
-    While it lasts, signals that ask for an end are noted and obeyed between two steps; after a
-    second one of the same kind this process ends at once. Leaving it without an error deletes the
-    state: the training's output is complete.
+    While it lasts, signals that ask for an end are noted and obeyed between two steps; a second
+    Ctrl-C ends this process at once. Leaving it without an error deletes the state: the training's
+    output is complete.
     """
 
     def __init__(
@@ -183,7 +188,9 @@ class Attempt:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._asked = signal.Signals(number)
-        signal.signal(number, self._replaced[self._asked])
+        # Not so for the others: Slurm, srun and Snakemake may each pass on the same one.
+        if number == signal.SIGINT:
+            signal.signal(number, self._replaced[self._asked])
 
     def wishes(self) -> tuple[bool, bool]:
         """Return whether this rank would stop, and whether it would save."""
@@ -269,6 +276,15 @@ def _digest(path: Path, pattern: str = "**/*") -> str:
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()
+
+
+def _discard(path: Path) -> None:
+    """Delete a state, or what is left of one, so that no half of it is ever taken for a state."""
+    if not path.name.startswith("."):
+        hidden = path.with_name(f".{path.name}.gone")
+        shutil.rmtree(hidden, ignore_errors=True)
+        path = path.replace(hidden)
+    shutil.rmtree(path)
 
 
 def _parts(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[dict[str, Tensor]]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from workflow_scripts import checkpoints
+from workflow_scripts.device import has_bfloat16
 from workflow_scripts.errors import UserError
 from workflow_scripts.scorer import PairScorer, Readout, readout_of
 from workflow_scripts.settings import Compat
@@ -95,8 +96,7 @@ def _scores(
     tokens_at_once: int,
 ) -> NDArray[np.float64]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    low_precision = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    scorer = PairScorer(model, readout, low_precision=low_precision).to(device).eval()
+    scorer = PairScorer(model, readout, low_precision=has_bfloat16()).to(device).eval()
     scores = np.empty(len(sequences))
     progress = Progress("scoring", len(sequences), "texts")
     done = 0

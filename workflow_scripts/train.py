@@ -97,11 +97,10 @@ def run(args: argparse.Namespace) -> None:
         settings["max_length"],
         bos_in_response=compat.bos_in_response == "reference",
     )
-    order = _order(
-        settings,
-        sequences.lengths.reshape(len(columns), -1).max(0),
-        conflict.pairs_per_epoch(len(labelled), len(pairs)),
-    )
+    per_epoch = conflict.pairs_per_epoch(len(labelled), len(pairs))
+    if compat.implicit_steps == "reference":
+        per_epoch = len(pairs)
+    order = _order(settings, sequences.lengths.reshape(len(columns), -1).max(0), per_epoch)
     examples = Examples(pairs.ids, sequences, pairs.labels, references, order)
     execution = Execution.of(args)
     inputs = [args.model, args.pairs, args.weak_labels, args.helpful, args.reference]
@@ -185,6 +184,11 @@ def _objective(settings: Mapping[str, Any], conflict: "Conflict", compat: "Compa
         case "dpo":
             without_reference = compat.explicit_trigger == "reference"
             dpo = partial(losses.dpo, beta=settings["beta"])
-            return Preference(dpo, conflict, trigger_without_reference=without_reference)
+            return Preference(
+                dpo,
+                conflict,
+                starts_as_reference=True,
+                trigger_without_reference=without_reference,
+            )
         case unknown:
             raise UserError(f"objective {unknown}: not one of sft, reward_model, simpo, dpo")

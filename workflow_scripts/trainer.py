@@ -1,7 +1,6 @@
 """The one training loop: ``transformers.Trainer`` on a data order that is fixed beforehand."""
 
 import math
-import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from workflow_scripts import losses, ranks, seeds, telemetry, zero
+from workflow_scripts import device, losses, ranks, seeds, telemetry, zero
 from workflow_scripts.checkpoints import check_positions
 from workflow_scripts.conflicts import Conflict, PairLoss
 from workflow_scripts.errors import UserError
@@ -39,11 +38,12 @@ class Objective(Protocol):
     """From scores to losses."""
 
     def __call__(
-        self, scores: Tensor, label: Tensor, reference: Tensor
+        self, scores: Tensor, label: Tensor, reference: Tensor, *, at_start: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Return each example's loss and, for pairs, margin: ``[examples]`` both.
 
-        ``scores`` is ``[sequences]``; ``label`` and ``reference`` are ``[examples]``.
+        ``scores`` is ``[sequences]``; ``label`` and ``reference`` are ``[examples]``; ``at_start``
+        says that no weight has been moved yet.
         """
         ...
 
@@ -53,7 +53,7 @@ class Likelihood:
     """The negative log-likelihood of single sequences: SFT and pretraining."""
 
     def __call__(
-        self, scores: Tensor, label: Tensor, reference: Tensor
+        self, scores: Tensor, label: Tensor, reference: Tensor, *, at_start: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Return the losses; there is no margin."""
         return losses.sft(scores), None
@@ -66,21 +66,29 @@ class Preference:
     Attributes:
         pair_loss: from margins and labels to losses.
         conflict: how a competing goal enters the loss.
+        starts_as_reference: whether the model is, before the first update, the reference model.
         trigger_without_reference: whether the conflict judges by the policy's margin alone.
     """
 
     pair_loss: PairLoss
     conflict: Conflict
+    starts_as_reference: bool = False
     trigger_without_reference: bool = False
 
     def __call__(
-        self, scores: Tensor, label: Tensor, reference: Tensor
+        self, scores: Tensor, label: Tensor, reference: Tensor, *, at_start: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Return the losses and the margins, the latter relative to the reference model's."""
         chosen, rejected = scores.chunk(2)
         of_policy = chosen - rejected
         margin = of_policy - reference.to(scores.dtype)
-        trigger = of_policy if self.trigger_without_reference else margin
+        trigger = margin
+        if self.trigger_without_reference:
+            trigger = of_policy
+        elif at_start and self.starts_as_reference:
+            # The margin is 0, and its sign that of rounding: the reference was scored in batches
+            # of other shapes.
+            trigger = torch.zeros_like(margin)
         return self.conflict.loss(margin, label, self.pair_loss, trigger=trigger), margin
 
 
@@ -123,16 +131,15 @@ def train(
     progress = telemetry.ProgressOfTraining(seed)
     lines = telemetry.MetricsLines(metrics, attempt.progress.lines)
     callbacks: list[TrainerCallback] = [KeepState(attempt), progress, lines]
-    if not torch.cuda.is_available():
-        # The Trainer imports DeepSpeed, which else warns of every machine without a GPU.
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    device.prepare()
     if execution.tensorboard and ranks.is_first():
         folder = Path(metrics).with_name("tensorboard")
         callbacks.append(_tensorboard(folder, attempt.progress.steps))
     # The Trainer insists on a folder of its own; what is kept is written elsewhere, atomically.
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = _arguments(scratch, examples, optimisation, execution, seed)
-        scorer = PairScorer(model, readout, low_precision=has_bfloat16())
+        weights = model.num_parameters()
+        arguments = _arguments(scratch, examples, optimisation, execution, weights, seed)
+        scorer = PairScorer(model, readout, low_precision=device.has_bfloat16())
         trainer = PairTrainer(
             scorer, examples, objective, optimisation, execution, attempt, arguments, callbacks
         )
@@ -243,7 +250,12 @@ class PairTrainer(Trainer):
     ) -> Tensor:
         """Return the micro-batch's mean loss, and keep what the step's metrics are made of."""
         scores = model(inputs["input_ids"], inputs["attention_mask"], inputs["response_mask"])
-        per_example, margin = self._objective(scores, inputs["label"], inputs["reference"])
+        per_example, margin = self._objective(
+            scores,
+            inputs["label"],
+            inputs["reference"],
+            at_start=self.state.global_step == 0,
+        )
         self._of_step.append(
             (
                 per_example.detach(),
@@ -336,11 +348,6 @@ class _WhenPrepared(TrainerCallback):
         self._trainer.restore_moments()
 
 
-def has_bfloat16() -> bool:
-    """Return whether there is a GPU that computes in bfloat16."""
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-
-
 def _agreement(margin: Tensor, label: Tensor) -> Tensor:
     """Return 1 where margin and label prefer the same text, 0 where not, half for a tie."""
     return (1 + torch.sign(margin) * torch.where(label > 0.5, 1, -1)) / 2
@@ -351,6 +358,7 @@ def _arguments(
     examples: Examples,
     optimisation: Optimisation,
     execution: Execution,
+    weights: int,
     seed: str,
 ) -> TrainingArguments:
     steps, batch_size = examples.order.shape
@@ -363,9 +371,7 @@ def _arguments(
         )
     on_gpu = torch.cuda.is_available()
     if execution.zero:
-        zero.be_a_rank()
-    if execution.zero and not on_gpu:
-        zero.meet_on_cpu()
+        zero.prepare(on_gpu)
     return TrainingArguments(
         output_dir=scratch,
         seed=seeds.seed(seed),
@@ -381,7 +387,7 @@ def _arguments(
         max_grad_norm=0.0,
         # Told of a CPU, the Trainer would leave DeepSpeed out.
         use_cpu=not on_gpu and not execution.zero,
-        deepspeed=zero.configuration(execution, on_gpu),
+        deepspeed=zero.configuration(execution, weights, on_gpu),
         accelerator_config={"use_configured_state": bool(execution.zero) and not on_gpu},
         dataloader_pin_memory=on_gpu,
         logging_steps=math.ceil(steps / 100),

@@ -18,22 +18,23 @@ from workflow_scripts.memory import BUCKET, LIVE
 from workflow_scripts.resume import MOMENTS, WEIGHT
 
 
-def configuration(execution: Execution, on_gpu: bool) -> dict[str, Any] | None:
-    """Return DeepSpeed's JSON for an execution, or None without ZeRO.
+def configuration(execution: Execution, weights: int, on_gpu: bool) -> dict[str, Any] | None:
+    """Return DeepSpeed's JSON for a model of so many weights, or None without ZeRO.
 
     Batch sizes are left to the Trainer ("auto"), and so is the optimizer, torch's Adam, on the
     host too: it is vectorised there and needs no compiler on the compute nodes.
     """
     if execution.zero == 0:
         return None
+    bucket = min(BUCKET, weights)
     stage: dict[str, Any] = {
         "stage": execution.zero,
         "overlap_comm": on_gpu,
         "contiguous_gradients": True,
-        "reduce_bucket_size": BUCKET,
+        "reduce_bucket_size": bucket,
     }
     if execution.zero == 2:
-        stage["allgather_bucket_size"] = BUCKET
+        stage["allgather_bucket_size"] = bucket
     else:
         stage["stage3_max_live_parameters"] = LIVE
         stage["stage3_prefetch_bucket_size"] = LIVE // 10
@@ -50,10 +51,18 @@ def configuration(execution: Execution, on_gpu: bool) -> dict[str, Any] | None:
     }
 
 
-def be_a_rank() -> None:
-    """Set torch's launch variables where nothing has launched ranks: DeepSpeed wants them."""
-    if "WORLD_SIZE" in os.environ:
-        return
+def prepare(on_gpu: bool) -> None:
+    """Make what DeepSpeed expects of the process it runs in; before the Trainer is made."""
+    # Nothing is compiled here, but DeepSpeed would import torch's compiler, ten seconds of work.
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+    if "WORLD_SIZE" not in os.environ:
+        _be_the_only_rank()
+    if not on_gpu:
+        _meet_on_cpu()
+
+
+def _be_the_only_rank() -> None:
+    """Set torch's launch variables, as nothing has launched ranks."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -61,7 +70,7 @@ def be_a_rank() -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 
-def meet_on_cpu() -> None:
+def _meet_on_cpu() -> None:
     """Have the ranks meet over gloo, and accelerate believe in DeepSpeed without a GPU."""
     import deepspeed.ops
     from accelerate import PartialState
