@@ -11,17 +11,34 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import clones
+import cluster
 import pytest
-from clone import CONFIGURATION, Clone
+from clones import CONFIGURATION, Clone
 
 from workflow_scripts import warm
 
 LARGE = "results/ground_truth/substances/reward_model/large/seed0"
 NOTHING = "Nothing to be done"
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Cluster]:
+    """Return a cluster of two nodes, ``a40`` and ``a800``, that runs until the tests end."""
+    if reason := cluster.missing():
+        pytest.skip(f"a real Slurm {reason}")
+    with cluster.started(tmp_path_factory.mktemp("slurm")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clone(slurm: cluster.Cluster, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """Return the project as in a fresh clone."""
+    return clones.made(tmp_path_factory.mktemp("clone") / "project", slurm)
 
 
 @pytest.fixture(scope="module")
