@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,18 +35,17 @@ class Clone:
         ]
 
     def run(
-        self, *arguments: str, configuration: tuple[str, ...] = ()
+        self, *arguments: str, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake and return what it said, standard error after standard output."""
-        ran = subprocess.run(
-            self.command(*arguments, configuration=configuration),
+        """Run Snakemake, with more variables in its environment, and return what it said."""
+        return subprocess.run(
+            self.command(*arguments),
             cwd=self.folder,
-            env=self.slurm.environment,
+            env={**self.slurm.environment, **(variables or {})},
             capture_output=True,
             text=True,
             check=False,
         )
-        return ran
 
 
 def made(folder: Path, slurm: Cluster) -> Clone:

@@ -125,6 +125,11 @@ class Cluster:
             raise RuntimeError(f"{' '.join(command)}: {ran.stderr or ran.stdout}")
         return ran.stdout
 
+    def among_nodes(self, *command: str) -> list[str]:
+        """Return a command that finds the nodes by their names, as any host of a cluster does."""
+        bind = f'mount --bind {self.folder}/hosts /etc/hosts && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", bind, "sh", *command]
+
     def accounts(self, *fields: str, duplicates: bool = False) -> list[dict[str, str]]:
         """Return what accounting knows of every job, one entry an allocation.
 
@@ -196,7 +201,7 @@ def started(folder: Path) -> Iterator[Cluster]:
                 f"slurmd-{name}",
                 # A process namespace of its own: a node takes its jobs with it, however it ends.
                 *("unshare", "--pid", "--fork", "--mount-proc", "--kill-child"),
-                *("slurmd", "-D", "-N", name),
+                *cluster.among_nodes("slurmd", "-D", "-N", name),
                 end=signal.SIGKILL,
                 ready=lambda name=name: "idle" in cluster.run("sinfo", "-hn", name, "-o", "%t"),
             )
@@ -234,6 +239,8 @@ def _write_configuration(folder: Path) -> None:
     (folder / "gres.conf").write_text(gres)
     (folder / "slurmdbd.conf").write_text(SLURMDBD_CONF.format(folder=folder, host=host, **ports))
     (folder / "slurmdbd.conf").chmod(0o600)
+    known = Path("/etc/hosts").read_text()
+    (folder / "hosts").write_text(f"{known}\n127.0.0.1 {' '.join(GPUS)}\n")
     (folder / "munge.key").write_bytes(os.urandom(64))
     (folder / "munge.key").chmod(0o400)
     (folder / "state").mkdir()
