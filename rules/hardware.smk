@@ -88,15 +88,19 @@ def scoring_on(model, *sets):
 
 
 def launcher(request):
-    """Return what stands before a stage's name in the shell: one process, or as many as GPUs."""
+    """Return what stands before a stage's name in the shell: one process, or as many as GPUs.
+
+    The shell's place is taken: a shell would end at once at a signal that the training obeys by
+    saving its state, and Slurm ends a step's processes when the first of them has ended.
+    """
     if request.ranks == 1:
-        return "python -m workflow_scripts"
+        return "exec python -m workflow_scripts"
     if "SLURM_JOB_ID" in os.environ:
         return (
-            f"srun --ntasks={request.ranks} --nodes={request.nodes} --gpus={request.gpu} "
+            f"exec srun --ntasks={request.ranks} --nodes={request.nodes} --gpus={request.gpu} "
             f"--cpus-per-task={EXECUTION.threads} --kill-on-bad-exit=1 python -m workflow_scripts"
         )
-    return f"python -m workflow_scripts.launch --ranks {request.ranks} --"
+    return f"exec python -m workflow_scripts.launch --ranks {request.ranks} --"
 
 
 def execution_of(folder):
