@@ -31,6 +31,7 @@ from test_training import (
 )
 from transformers import AutoTokenizer
 
+from workflow_scripts import ranks
 from workflow_scripts.errors import UserError
 
 
@@ -47,12 +48,12 @@ def run_on_two_ranks(warm_process, *argv):
         For each rank its exit status and what it said.
     """
     common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    ranks = [
+    processes = [
         warm_process.stage(*argv, RANK=str(rank), LOCAL_RANK=str(rank), **common)
         for rank in range(2)
     ]
-    said = [rank.communicate(timeout=300)[1] for rank in ranks]
-    return [(rank.returncode, stderr) for rank, stderr in zip(ranks, said, strict=True)]
+    said = [rank.communicate(timeout=300)[1] for rank in processes]
+    return [(rank.returncode, stderr) for rank, stderr in zip(processes, said, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,33 @@ def test_a_micro_batch_that_ranks_cannot_share_out_is_refused(base, pairs, tmp_p
         UserError, match="8 on each of 2 ranks does not divide the batch of 8 pairs"
     ):
         train(tmp_path, base, pairs, SETTINGS["sft"], micro_batch=8)
+
+
+def test_a_process_of_a_slurm_step_finds_its_place(monkeypatch):
+    """As srun sets its variables: the second rank on the second of two nodes."""
+    step = {
+        **{"SLURM_STEP_NUM_TASKS": "4", "SLURM_NTASKS": "4", "SLURM_JOB_NUM_NODES": "2"},
+        **{"SLURM_JOB_ID": "17", "SLURM_JOB_NODELIST": "gpu[3-4]", "SLURM_NODEID": "1"},
+        **{"SLURM_PROCID": "3", "SLURM_LOCALID": "1"},
+    }
+    places = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    cleared = (*places, "SUBMITIT_EXECUTOR", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+
+    def joined(**more):
+        for name in cleared:
+            # Set first, so that what `join` sets is taken back after the test.
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+        for name, value in (step | more).items():
+            monkeypatch.setenv(name, value)
+        ranks.join()
+        return [os.environ.get(name) for name in places[:5]]
+
+    assert joined(CUDA_VISIBLE_DEVICES="0,1") == ["3", "4", "1", "2", "gpu3"]
+    # The cluster shows each rank its own GPU alone.
+    assert joined(CUDA_VISIBLE_DEVICES="1") == ["3", "4", "0", "2", "gpu3"]
+    # One process in an allocation for four: the batch script itself, or a step of its own.
+    assert joined(SLURM_STEP_NUM_TASKS="1") == [None] * 5
 
 
 @pytest.fixture(scope="module")
