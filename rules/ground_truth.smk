@@ -14,7 +14,7 @@ rule ground_truth:
     log:
         "results/logs/ground_truth/{target}/{scenario}/{model}/seed{seed}.log",
     group:
-        "ground_truth"
+        group_of("ground_truth")
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads

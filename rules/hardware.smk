@@ -87,6 +87,16 @@ def scoring_on(model, *sets):
     return allocation(requested(scoring_request, model, tokens, ["target"]))
 
 
+def group_of(training):
+    """Return the group of a training and of what is read off it: on a cluster, one job.
+
+    A student that supervises another, in a chain, is of another group.
+    """
+    # Remote jobs are bounded by `jobs`, in dry runs too; on one machine there are no groups.
+    remote = workflow.resource_settings.nodes is not None
+    return lambda wildcards: training + wildcards.get("variant", "") if remote else None
+
+
 def launcher(request):
     """Return what stands before a stage's name in the shell: one process, or as many as GPUs.
 

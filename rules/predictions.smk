@@ -8,7 +8,7 @@ rule ground_truth_predictions:
     log:
         "results/logs/ground_truth_predictions/{target}/{scenario}/{model}/seed{seed}.log",
     group:
-        "ground_truth"
+        group_of("ground_truth")
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
@@ -32,6 +32,6 @@ use rule ground_truth_predictions as weak_to_strong_predictions with:
     log:
         "results/logs/weak_to_strong_predictions/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}.log",
     group:
-        "weak_to_strong{variant}"
+        group_of("weak_to_strong")
     resources:
         **scoring_on("strong", "test"),

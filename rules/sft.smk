@@ -14,7 +14,7 @@ rule sft:
     log:
         "results/logs/sft/{target}/{model}/seed{seed}.log",
     group:
-        "sft"
+        group_of("sft")
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
@@ -43,7 +43,7 @@ rule student_sft:
     log:
         "results/logs/student_sft/{target}/{scenario}/{weak}/{strong}/{supervision}{variant}/seed{seed}.log",
     group:
-        "student_sft{variant}"
+        group_of("student_sft")
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
@@ -82,7 +82,7 @@ rule reference:
     log:
         "results/logs/reference/{target}/{model}/seed{seed}.log",
     group:
-        "sft"
+        group_of("sft")
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
@@ -105,7 +105,7 @@ use rule reference as student_reference with:
     log:
         "results/logs/student_reference/{target}/{scenario}/{weak}/{strong}/{supervision}{variant}/seed{seed}.log",
     group:
-        "student_sft{variant}"
+        group_of("student_sft")
     resources:
         **scoring_on("strong", "weak", "test", "helpful"),
 
@@ -123,6 +123,6 @@ use rule reference as labelling_reference with:
     log:
         "results/logs/labelling_reference/{target}/{scenario}/{weak}/{strong}/{supervision}{variant}/seed{seed}.log",
     group:
-        "student_sft{variant}"
+        group_of("student_sft")
     resources:
         **scoring_on("strong", "weak", "test", "helpful"),

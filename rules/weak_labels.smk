@@ -13,7 +13,7 @@ rule weak_labels:
     log:
         "results/logs/weak_labels/{target}/{scenario}/{model}/seed{seed}.log",
     group:
-        "ground_truth"
+        group_of("ground_truth")
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
@@ -45,6 +45,6 @@ use rule weak_labels as student_labels with:
     log:
         "results/logs/student_labels/{target}/{scenario}/{weak}/{strong}{variant}/seed{seed}.log",
     group:
-        "weak_to_strong{variant}"
+        group_of("weak_to_strong")
     resources:
         **scoring_on("strong", "weak"),

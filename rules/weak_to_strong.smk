@@ -16,7 +16,7 @@ rule weak_to_strong:
     log:
         "results/logs/weak_to_strong/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}.log",
     group:
-        "weak_to_strong{variant}"
+        group_of("weak_to_strong")
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
