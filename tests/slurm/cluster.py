@@ -47,7 +47,8 @@ SelectTypeParameters=CR_Core_Memory
 # Nodes have what is written below, whatever the machine has.
 SlurmdParameters=config_overrides
 GresTypes=gpu
-ReturnToService=2
+# A node that was set down stays down.
+ReturnToService=1
 MpiDefault=none
 # The memory limit is enforced by polling: there may be no cgroups here.
 JobAcctGatherType=jobacct_gather/linux

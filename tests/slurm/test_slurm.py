@@ -276,7 +276,7 @@ def test_broken_trainings_end_in_the_bytes_of_unbroken_ones(storm: Storm, tmp_pa
     clone = storm.clone
     for part in ("models", "data", "pretraining", "worlds", "corpora"):
         shutil.copytree(clone.folder / "results" / part, tmp_path / "results" / part)
-    unbroken = [f"{folder}/train.json" for folder in (REQUEUED, STRANDED, LIMITED)]
+    unbroken = [f"{folder}/train.json" for folder in (REQUEUED, STRANDED)]
     ran = subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(tmp_path)),
@@ -288,6 +288,6 @@ def test_broken_trainings_end_in_the_bytes_of_unbroken_ones(storm: Storm, tmp_pa
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-6000:]
-    for folder in (REQUEUED, STRANDED, LIMITED):
+    for folder in (REQUEUED, STRANDED):
         weights = f"{folder}/checkpoint/model.safetensors"
         assert (clone.folder / weights).read_bytes() == (tmp_path / weights).read_bytes()
