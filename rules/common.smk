@@ -5,7 +5,7 @@ from snakemake.exceptions import WorkflowError
 
 from workflow_scripts import figures as report_figures
 from workflow_scripts import tables as report_tables
-from workflow_scripts import conflicts, matrix, settings, slices, students, warm
+from workflow_scripts import conflicts, digests, matrix, settings, slices, students, warm
 from workflow_scripts.errors import UserError
 
 # Shell commands find this environment's Python (a conda environment, where asked for, comes first)
@@ -27,6 +27,8 @@ STUDENTS = matrix.students(EXPERIMENT)
 EXECUTION = EXPERIMENT.execution
 # A resource, not a param: where a run is watched from does not change its result.
 TENSORBOARD = int(EXECUTION.tensorboard)
+# What of the code each stage uses: a param, so that a change to it reruns the stage (docs/reruns.md).
+CODE = digests.Code(f"{workflow.basedir}/workflow_scripts")
 
 # The folder of every training, by its wildcards.
 SFT = "results/sft/{target}/{model}/seed{seed}"

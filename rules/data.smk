@@ -11,6 +11,7 @@ rule small_world:
     conda:
         "../envs/analysis.yaml"
     params:
+        code=CODE.digest("world"),
         settings=slice_for(slices.world, "world"),
     shell:
         "python -m workflow_scripts world --settings {params.settings:q} "
@@ -28,6 +29,7 @@ rule prepare_data:
     conda:
         "../envs/training.yaml"
     params:
+        code=CODE.digest("prepare_data"),
         settings=slice_for(slices.prepare_data, "target"),
     shell:
         "python -m workflow_scripts prepare_data --settings {params.settings:q} "

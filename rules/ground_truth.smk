@@ -20,6 +20,7 @@ rule ground_truth:
         micro_batch=EXECUTION.micro_batch,
         tensorboard=TENSORBOARD,
     params:
+        code=lambda wildcards: CODE.digest("train", wildcards.scenario, "none"),
         settings=slice_for(slices.ground_truth, "target", "scenario", "model", "seed"),
     shell:
         "python -m workflow_scripts train --settings {params.settings:q} "

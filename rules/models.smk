@@ -15,6 +15,7 @@ rule fetch_model:
     conda:
         "../envs/training.yaml"
     params:
+        code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
     shell:
         "python -m workflow_scripts base_model --settings {params.settings:q} "
@@ -33,6 +34,7 @@ rule local_model:
     conda:
         "../envs/training.yaml"
     params:
+        code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
     shell:
         "python -m workflow_scripts base_model --settings {params.settings:q} "
@@ -50,6 +52,7 @@ rule tokenizer:
     conda:
         "../envs/training.yaml"
     params:
+        code=CODE.digest("tokenizer"),
         settings=slice_for(slices.tokenizer, "corpus"),
     shell:
         "python -m workflow_scripts tokenizer --settings {params.settings:q} --texts {input} "
@@ -75,6 +78,7 @@ rule pretrain:
         micro_batch=pretraining_batch,
         tensorboard=TENSORBOARD,
     params:
+        code=CODE.digest("pretrain"),
         settings=slice_for(slices.pretrain, "model"),
     shell:
         "python -m workflow_scripts pretrain --settings {params.settings:q} "

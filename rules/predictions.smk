@@ -13,6 +13,7 @@ rule ground_truth_predictions:
     resources:
         micro_batch=EXECUTION.micro_batch,
     params:
+        code=lambda wildcards: CODE.digest("predict", wildcards.scenario),
         settings=slice_for(slices.readout, "scenario"),
     shell:
         "python -m workflow_scripts predict --settings {params.settings:q} "

@@ -17,6 +17,7 @@ rule probe:
     conda:
         "../envs/analysis.yaml"
     params:
+        code=CODE.digest("probe"),
         settings=slice_for(
             slices.probe,
             "target",
@@ -52,6 +53,7 @@ rule inspect:
     conda:
         "../envs/analysis.yaml"
     params:
+        code=CODE.digest("inspection"),
         settings=slice_for(
             slices.probe,
             "target",

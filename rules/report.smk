@@ -19,6 +19,8 @@ rule cells:
         "results/logs/cells.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        code=CODE.digest("cells"),
     shell:
         "python -m workflow_scripts cells --probes {input} "
         "--csv {output.csv} --parquet {output.parquet} --aggregated {output.aggregated} "
@@ -34,6 +36,8 @@ rule tables:
         "results/logs/tables.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        code=CODE.digest("tables"),
     shell:
         "python -m workflow_scripts tables --cells {input} "
         "--output results/report/tables 2> {log}"
@@ -49,6 +53,8 @@ rule figures:
         "results/logs/figures/{target}.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        code=CODE.digest("figures"),
     shell:
         "python -m workflow_scripts figures --cells {input.cells} "
         "--reliability {input.reliability} --target {wildcards.target} "
@@ -72,6 +78,7 @@ rule page:
     conda:
         "../envs/analysis.yaml"
     params:
+        code=CODE.digest("page"),
         settings=slices.page(EXPERIMENT),
     shell:
         "python -m workflow_scripts page --settings {params.settings:q} "

@@ -20,6 +20,7 @@ rule sft:
         micro_batch=EXECUTION.micro_batch,
         tensorboard=TENSORBOARD,
     params:
+        code=CODE.digest("train", "sft", "none"),
         settings=slice_for(slices.sft, "target", "model", "seed"),
     shell:
         "python -m workflow_scripts train --settings {params.settings:q} "
@@ -48,6 +49,7 @@ rule student_sft:
         micro_batch=EXECUTION.micro_batch,
         tensorboard=TENSORBOARD,
     params:
+        code=lambda wildcards: CODE.digest("train", "sft", conflict_of(wildcards).kind),
         settings=slice_for(
             slices.student_sft,
             "target",
@@ -85,6 +87,7 @@ rule reference:
     resources:
         micro_batch=EXECUTION.micro_batch,
     params:
+        code=CODE.digest("reference"),
         settings=slices.reference(EXPERIMENT),
     shell:
         "python -m workflow_scripts reference --settings {params.settings:q} "

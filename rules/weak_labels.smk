@@ -13,6 +13,7 @@ rule weak_labels:
     resources:
         micro_batch=EXECUTION.micro_batch,
     params:
+        code=lambda wildcards: CODE.digest("weak_labels", wildcards.scenario),
         settings=slice_for(slices.weak_labels, "scenario"),
     shell:
         "python -m workflow_scripts weak_labels --settings {params.settings:q} "

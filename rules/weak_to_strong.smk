@@ -22,6 +22,7 @@ rule weak_to_strong:
         micro_batch=EXECUTION.micro_batch,
         tensorboard=TENSORBOARD,
     params:
+        code=lambda wildcards: CODE.digest("train", wildcards.scenario, conflict_of(wildcards).kind),
         settings=slice_for(
             slices.weak_to_strong,
             "target",
