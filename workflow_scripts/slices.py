@@ -238,7 +238,10 @@ def page(config: Config) -> str:
     models = {name for pair in config.matrix.weak_strong for name in pair}
     given = config.model_dump(exclude_none=True, exclude={"execution", "data_root"})
     return canonical_json(
-        {name: given[name] for name in ("matrix", "scenarios", "sft", "training", "probe")}
+        {
+            name: given[name]
+            for name in ("matrix", "scenarios", "sft", "training", "compat", "probe")
+        }
         | {
             "targets": {name: given["targets"][name] for name in config.matrix.targets},
             "conflicts": {name: given["conflicts"][name] for name in config.matrix.conflicts},
