@@ -16,6 +16,7 @@ include: "rules/weak_to_strong.smk"
 include: "rules/predictions.smk"
 include: "rules/probe.smk"
 include: "rules/report.smk"
+include: "rules/verify.smk"
 
 
 rule all:

@@ -2,10 +2,20 @@ import os
 import sys
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from workflow_scripts import figures as report_figures
 from workflow_scripts import tables as report_tables
-from workflow_scripts import conflicts, digests, matrix, settings, slices, students, warm
+from workflow_scripts import (
+    conflicts,
+    digests,
+    matrix,
+    provenance,
+    settings,
+    slices,
+    students,
+    warm,
+)
 from workflow_scripts.errors import UserError
 
 # Shell commands find this environment's Python (a conda environment, where asked for, comes first)
@@ -28,7 +38,11 @@ EXECUTION = EXPERIMENT.execution
 # A resource, not a param: where a run is watched from does not change its result.
 TENSORBOARD = int(EXECUTION.tensorboard)
 # What of the code each stage uses: a param, so that a change to it reruns the stage (docs/reruns.md).
-CODE = digests.Code(f"{workflow.basedir}/workflow_scripts")
+CODE = digests.Code(
+    f"{workflow.basedir}/workflow_scripts", with_versions=EXPERIMENT.strict_environment
+)
+if workflow.is_main_process and (other_versions := provenance.warning()):
+    logger.warning(other_versions)
 
 # The folder of every training, by its wildcards.
 SFT = "results/sft/{target}/{model}/seed{seed}"

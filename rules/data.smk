@@ -14,7 +14,7 @@ rule small_world:
         code=CODE.digest("world"),
         settings=slice_for(slices.world, "world"),
     shell:
-        "python -m workflow_scripts world --settings {params.settings:q} "
+        "python -m workflow_scripts world --code {params.code} --settings {params.settings:q} "
         "--sets {output.sets} --corpus {output.corpus} 2> {log}"
 
 
@@ -32,5 +32,5 @@ rule prepare_data:
         code=CODE.digest("prepare_data"),
         settings=slice_for(slices.prepare_data, "target"),
     shell:
-        "python -m workflow_scripts prepare_data --settings {params.settings:q} "
+        "python -m workflow_scripts prepare_data --code {params.code} --settings {params.settings:q} "
         "--output results/data/{wildcards.target} 2> {log}"

@@ -18,7 +18,7 @@ rule fetch_model:
         code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
     shell:
-        "python -m workflow_scripts base_model --settings {params.settings:q} "
+        "python -m workflow_scripts base_model --code {params.code} --settings {params.settings:q} "
         "--output {output} 2> {log}"
 
 
@@ -37,7 +37,7 @@ rule local_model:
         code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
     shell:
-        "python -m workflow_scripts base_model --settings {params.settings:q} "
+        "python -m workflow_scripts base_model --code {params.code} --settings {params.settings:q} "
         "--folder {input} --output {output} 2> {log}"
 
 
@@ -55,7 +55,7 @@ rule tokenizer:
         code=CODE.digest("tokenizer"),
         settings=slice_for(slices.tokenizer, "corpus"),
     shell:
-        "python -m workflow_scripts tokenizer --settings {params.settings:q} --texts {input} "
+        "python -m workflow_scripts tokenizer --code {params.code} --settings {params.settings:q} --texts {input} "
         "--tokenizer {output.tokenizer} --tokens {output.tokens} 2> {log}"
 
 
@@ -81,7 +81,7 @@ rule pretrain:
         code=CODE.digest("pretrain"),
         settings=slice_for(slices.pretrain, "model"),
     shell:
-        "python -m workflow_scripts pretrain --settings {params.settings:q} "
+        "python -m workflow_scripts pretrain --code {params.code} --settings {params.settings:q} "
         "--tokenizer {input.tokenizer} --tokens {input.tokens} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output.model} "
         "--record {output.record} --metrics {output.metrics} --tensorboard {resources.tensorboard} 2> {log}"

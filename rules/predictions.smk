@@ -16,7 +16,7 @@ rule ground_truth_predictions:
         code=lambda wildcards: CODE.digest("predict", wildcards.scenario),
         settings=slice_for(slices.readout, "scenario"),
     shell:
-        "python -m workflow_scripts predict --settings {params.settings:q} "
+        "python -m workflow_scripts predict --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
 

@@ -29,7 +29,7 @@ rule probe:
             "seed",
         ),
     shell:
-        "python -m workflow_scripts probe --settings {params.settings:q} "
+        "python -m workflow_scripts probe --code {params.code} --settings {params.settings:q} "
         "--weak {input.weak} --strong {input.strong} "
         "--none {input.none} --student {input.student} --control {input.control} "
         "--output {output} 2> {log}"
@@ -65,7 +65,7 @@ rule inspect:
             "seed",
         ),
     shell:
-        "python -m workflow_scripts inspection --settings {params.settings:q} "
+        "python -m workflow_scripts inspection --code {params.code} --settings {params.settings:q} "
         "--pairs {input.pairs} --weak {input.weak} --strong {input.strong} "
         "--none {input.none} --student {input.student} "
         "--html {output.html} --parquet {output.parquet} 2> {log}"

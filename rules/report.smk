@@ -22,7 +22,7 @@ rule cells:
     params:
         code=CODE.digest("cells"),
     shell:
-        "python -m workflow_scripts cells --probes {input} "
+        "python -m workflow_scripts cells --code {params.code} --probes {input} "
         "--csv {output.csv} --parquet {output.parquet} --aggregated {output.aggregated} "
         "--reliability {output.reliability} 2> {log}"
 
@@ -39,7 +39,7 @@ rule tables:
     params:
         code=CODE.digest("tables"),
     shell:
-        "python -m workflow_scripts tables --cells {input} "
+        "python -m workflow_scripts tables --code {params.code} --cells {input} "
         "--output results/report/tables 2> {log}"
 
 
@@ -56,7 +56,7 @@ rule figures:
     params:
         code=CODE.digest("figures"),
     shell:
-        "python -m workflow_scripts figures --cells {input.cells} "
+        "python -m workflow_scripts figures --code {params.code} --cells {input.cells} "
         "--reliability {input.reliability} --target {wildcards.target} "
         "--output results/report/figures 2> {log}"
 
@@ -81,6 +81,6 @@ rule page:
         code=CODE.digest("page"),
         settings=slices.page(EXPERIMENT),
     shell:
-        "python -m workflow_scripts page --settings {params.settings:q} "
+        "python -m workflow_scripts page --code {params.code} --settings {params.settings:q} "
         "--cells {input.cells} --data {input.data} "
         "--records {input.records} --figures results/report/figures --output {output} 2> {log}"

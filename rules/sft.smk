@@ -23,7 +23,7 @@ rule sft:
         code=CODE.digest("train", "sft", "none"),
         settings=slice_for(slices.sft, "target", "model", "seed"),
     shell:
-        "python -m workflow_scripts train --settings {params.settings:q} "
+        "python -m workflow_scripts train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--micro-batch {resources.micro_batch} --threads {threads} "
         "--checkpoint {output.checkpoint} --record {output.record} --metrics {output.metrics} "
@@ -61,7 +61,7 @@ rule student_sft:
             "seed",
         ),
     shell:
-        "python -m workflow_scripts train --settings {params.settings:q} "
+        "python -m workflow_scripts train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--weak-labels {input.weak_labels} --helpful {input.helpful} "
         "--micro-batch {resources.micro_batch} --threads {threads} "
@@ -90,7 +90,7 @@ rule reference:
         code=CODE.digest("reference"),
         settings=slices.reference(EXPERIMENT),
     shell:
-        "python -m workflow_scripts reference --settings {params.settings:q} "
+        "python -m workflow_scripts reference --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
 

@@ -16,7 +16,7 @@ rule weak_labels:
         code=lambda wildcards: CODE.digest("weak_labels", wildcards.scenario),
         settings=slice_for(slices.weak_labels, "scenario"),
     shell:
-        "python -m workflow_scripts weak_labels --settings {params.settings:q} "
+        "python -m workflow_scripts weak_labels --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
 

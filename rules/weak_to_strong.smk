@@ -34,7 +34,7 @@ rule weak_to_strong:
             "seed",
         ),
     shell:
-        "python -m workflow_scripts train --settings {params.settings:q} "
+        "python -m workflow_scripts train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--weak-labels {input.weak_labels} --helpful {input.helpful} "
         "--reference {input.reference} "

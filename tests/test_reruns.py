@@ -102,7 +102,7 @@ def jobs(folder: Path, *arguments: str, checkout: Path = ROOT) -> set[str]:
     return listed(snakemake(folder, *TINY, "--dry-run", *arguments, checkout=checkout))
 
 
-def snakemake(folder: Path, *arguments: str, checkout: Path = ROOT) -> str:
+def snakemake(folder: Path, *arguments: str, checkout: Path = ROOT, status: int = 0) -> str:
     """Run the workflow of a checkout in ``folder`` and return what it said."""
     ran = subprocess.run(
         command(folder, *arguments),
@@ -112,7 +112,7 @@ def snakemake(folder: Path, *arguments: str, checkout: Path = ROOT) -> str:
         text=True,
         check=False,
     )
-    assert ran.returncode == 0, ran.stdout[-4000:]
+    assert ran.returncode == status, ran.stdout[-4000:]
     return ran.stdout
 
 
@@ -243,3 +243,61 @@ def contents(folder: Path) -> dict[str, tuple[str, int]]:
         if file.is_file()
         and not re.match(r"logs/|\.provenance/", file.relative_to(results).as_posix())
     }
+
+
+@pytest.mark.parametrize(
+    ("artefact", "damage", "kind", "made_again"),
+    [
+        (
+            "ground_truth/substances/dpo/small/seed0/predictions.parquet",
+            lambda file: file.write_bytes(file.read_bytes()[:-20]),
+            "corrupt",
+            {"ground_truth_predictions", "probe", "cells", "tables", "figures", "page"},
+        ),
+        (
+            "probes/substances/simpo/small/middle/explicit/seed0.json",
+            lambda file: file.write_text(file.read_text().replace('"pairs": 64', '"pairs": 65')),
+            "foreign",
+            {"probe", "cells", "tables", "figures", "page"},
+        ),
+        (
+            "report/cells.csv",
+            lambda file: file.with_name(".cells.csv.1.partial").touch(),
+            "half-written",
+            set(),
+        ),
+        (
+            "report/cells.csv",
+            lambda file: file.with_name("mine.csv").touch(),
+            "unrecorded",
+            set(),
+        ),
+    ],
+)
+def test_verify_names_what_is_wrong_and_has_it_made_again(
+    artefact: str,
+    damage: Callable[[Path], object],
+    kind: str,
+    made_again: set[str],
+    copied: Path,
+):
+    before = contents(copied)
+    damage(copied / "results" / artefact)
+    told = snakemake(copied, *TINY, "verify", status=1)
+    assert kind in told
+    assert {job.split()[0] for job in jobs(copied)} == made_again
+    snakemake(copied, *TINY, "--quiet", "all")
+    if made_again:
+        snakemake(copied, *TINY, "verify")
+        same = {path: hashed for path, (hashed, _) in contents(copied).items()}
+        assert {path for path, (hashed, _) in before.items() if same[path] != hashed} == set()
+
+
+def test_another_version_of_a_library_is_told_of_and_reruns_nothing(copied: Path):
+    records = list(copied.glob("results/.provenance/versions/train-*.json"))
+    for record in records:
+        record.write_text(re.sub(r'("torch": )"[^"]*"', r'\1"1.0"', record.read_text()))
+    told = snakemake(copied, *TINY, "--dry-run")
+    assert "train (torch 1.0, now " in told
+    assert listed(told) == set()
+    assert len(matching("ground_truth ", jobs(copied, "--config", "strict_environment=true"))) == 6

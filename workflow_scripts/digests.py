@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from workflow_scripts.provenance import installed
 from workflow_scripts.spelling import STATEMENTS, Module
 
 RUN = "run"
@@ -35,9 +36,15 @@ The command line, the warm start and provenance are outside of every ``run``.
 class Code:
     """The code of a package's stages."""
 
-    def __init__(self, package: Path | str) -> None:
-        """Name the package's folder; its modules are read when they are first reached."""
+    def __init__(self, package: Path | str, *, with_versions: bool = False) -> None:
+        """Name the package's folder; its modules are read when they are first reached.
+
+        Args:
+            package: the folder.
+            with_versions: whether versions of the libraries that the code names are part of it.
+        """
         self._package = Path(package)
+        self._with_versions = with_versions
         self._modules: dict[str, Module] = {}
         self._digests: dict[tuple[str, ...], str] = {}
         self._names = sorted(path.stem for path in self._package.glob("*.py"))
@@ -50,8 +57,10 @@ class Code:
             choices: keys, each of which cuts the tables that have it down to its entry.
         """
         if (module, *choices) not in self._digests:
-            reached = sorted(self.reached(module, *choices).items())
-            whole = "\n".join(f"{name} {spelling}" for name, spelling in reached)
+            parts = self.reached(module, *choices)
+            if self._with_versions:
+                parts |= {f"{name} version": installed(name) for name in self.libraries(module)}
+            whole = "\n".join(f"{name} {spelling}" for name, spelling in sorted(parts.items()))
             digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
             self._digests[module, *choices] = digest
         return self._digests[module, *choices]
