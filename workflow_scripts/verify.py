@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
         table.add_row(str(fault.path), fault.kind, fault.detail, MENDS[fault.kind])
     console.print(table)
     raise UserError(
-        f"{len(found)} of {len(there):,} artefacts are not what their records say; run the workflow "
+        f"{len(found)} of {len(there):,} artefacts are not what they were; run the workflow "
         "to have what was set aside made again"
     )
 
