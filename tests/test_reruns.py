@@ -283,12 +283,12 @@ def test_verify_names_what_is_wrong_and_has_it_made_again(
 ):
     before = contents(copied)
     damage(copied / "results" / artefact)
-    told = snakemake(copied, *TINY, "verify", status=1)
+    told = snakemake(copied, "verify", *TINY, status=1)
     assert kind in told
     assert {job.split()[0] for job in jobs(copied)} == made_again
     snakemake(copied, *TINY, "--quiet", "all")
     if made_again:
-        snakemake(copied, *TINY, "verify")
+        snakemake(copied, "verify", *TINY)
         same = {path: hashed for path, (hashed, _) in contents(copied).items()}
         assert {path for path, (hashed, _) in before.items() if same[path] != hashed} == set()
 
