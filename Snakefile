@@ -25,6 +25,9 @@ rule all:
         rules.cells.output,
         rules.tables.output,
         rules.page.output,
+        # Else Snakemake would let a measurement be missing as long as the report stands.
+        beside_checkpoints("predictions.parquet"),
+        rules.cells.input,
         collect(rules.figures.output, target=EXPERIMENT.matrix.targets),
 
 

@@ -205,15 +205,19 @@ def second_weak(wildcards):
     return f"{folder}/predictions.parquet"
 
 
-def training_records(wildcards):
-    """Return the records of every ceiling and student, without their SFT."""
-    students = {f"{WEAK_TO_STRONG}/train.json".format(**cell._asdict()) for cell in CELLS}
-    ceilings = {
-        f"{GROUND_TRUTH}/train.json".format(model=model, **cell._asdict())
-        for cell in CELLS
-        for model in (cell.weak, cell.strong)
-    }
-    return sorted(students | ceilings)
+def beside_checkpoints(name):
+    """Return an input function: this file of every ceiling and student, without their SFT."""
+
+    def files(wildcards):
+        students = {f"{WEAK_TO_STRONG}/{name}".format(**cell._asdict()) for cell in CELLS}
+        ceilings = {
+            f"{GROUND_TRUTH}/{name}".format(model=model, **cell._asdict())
+            for cell in CELLS
+            for model in (cell.weak, cell.strong)
+        }
+        return sorted(students | ceilings)
+
+    return files
 
 
 def captioned(path, caption, category, **labels):

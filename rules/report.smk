@@ -70,7 +70,7 @@ rule page:
             target=EXPERIMENT.matrix.targets,
         ),
         data=collect("results/data/{target}/report.json", target=EXPERIMENT.matrix.targets),
-        records=training_records,
+        records=beside_checkpoints("train.json"),
     output:
         captioned("results/report/index.html", "page", "Report", page="claims, cells, figures"),
     log:

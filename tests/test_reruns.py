@@ -301,3 +301,11 @@ def test_another_version_of_a_library_is_told_of_and_reruns_nothing(copied: Path
     assert "train (torch 1.0, now " in told
     assert listed(told) == set()
     assert len(matching("ground_truth ", jobs(copied, "--config", "strict_environment=true"))) == 6
+
+
+def test_another_parallelism_from_nothing_gives_the_same_bytes(finished: Path, tmp_path: Path):
+    snakemake(tmp_path, *TINY, "--cores", "1", "--config", "matrix={scenarios: [dpo]}")
+    alone, beside = contents(tmp_path), contents(finished)
+    measured = [path for path in alone if re.search(r"predictions\.parquet$|^probes/", path)]
+    assert len(measured) == 2 + 3 + 3
+    assert {path for path in measured if alone[path][0] != beside[path][0]} == set()

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from workflow_scripts import provenance
 from workflow_scripts.errors import UserError
@@ -47,11 +46,13 @@ class Kind(StrEnum):
 
 
 MENDS = {
-    Kind.CORRUPT: "set aside; made again by the next run",
-    Kind.FOREIGN: "set aside; made again by the next run",
-    Kind.HALF_WRITTEN: "set aside; made again by the next run",
-    Kind.UNRECORDED: "delete it to have it made again, if a rule makes it",
-    Kind.OUTDATED: "delete it to have it made again",
+    **dict.fromkeys(
+        (Kind.CORRUPT, Kind.FOREIGN, Kind.HALF_WRITTEN),
+        f"was set aside in {SET_ASIDE}; the next run makes it again, a file between results when "
+        "a job needs it, or at once with `snakemake PATH`",
+    ),
+    Kind.UNRECORDED: "was left; delete it, and a rule that makes it does so again",
+    Kind.OUTDATED: "was left; delete it to have it made again",
 }
 
 
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     records = read_records()
     found = list(faults(records))
     for fault in found:
-        if fault.kind in (Kind.CORRUPT, Kind.FOREIGN, Kind.HALF_WRITTEN):
+        if fault.kind not in (Kind.UNRECORDED, Kind.OUTDATED):
             set_aside(fault.path)
     _recount_versions(records.values())
     console = Console()
@@ -84,10 +85,10 @@ def run(args: argparse.Namespace) -> None:
     if not found:
         console.print(f"{len(there):,} artefacts are what their records say.")
         return
-    table = Table("artefact", "is", "because", "mend", box=None, header_style="bold")
     for fault in found:
-        table.add_row(str(fault.path), fault.kind, fault.detail, MENDS[fault.kind])
-    console.print(table)
+        console.print(f"[bold]{fault.kind:14}[/]{fault.path}: {fault.detail}", soft_wrap=True)
+    for kind in dict.fromkeys(fault.kind for fault in found):
+        console.print(f"[dim]{kind:14}{MENDS[kind]}", soft_wrap=True)
     raise UserError(
         f"{len(found)} of {len(there):,} artefacts are not what they were; run the workflow "
         "to have what was set aside made again"
@@ -124,7 +125,7 @@ def faults(records: Mapping[Path, Mapping[str, Any]]) -> Iterator[Fault]:
             yield Fault(path, Kind.FOREIGN, "its content is not what was made here")
         else:
             for parent, sha256 in records[path]["parents"].items():
-                if hashes.get(Path(parent), sha256) != sha256:
+                if records.get(Path(parent), {}).get("sha256", sha256) != sha256:
                     yield Fault(path, Kind.OUTDATED, f"it was made from another {parent}")
     yield from _strays(records)
 

@@ -34,6 +34,8 @@ def main() -> None:
         workflow.execution_settings = ExecutionSettings()
         workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
         workflow._build_dag()
+        assert workflow.dag is not None
+        assert workflow.persistence is not None
         jobs = list(workflow.dag.jobs)
         for job in jobs:
             for file in job.output:
@@ -47,7 +49,7 @@ def main() -> None:
                 # One time for all: no input is newer than what was made of it.
                 os.utime(file, (0, 10**9))
         for job in jobs:
-            workflow.async_run(workflow.persistence.finished, job)
+            workflow.async_run(workflow.persistence.finished(job))
 
 
 if __name__ == "__main__":
