@@ -86,13 +86,19 @@ def slice_for(stage, *names):
     return lambda wildcards: stage(EXPERIMENT, *(wildcards[name] for name in names))
 
 
+def files_in(folder):
+    """Return a folder's files: a file that is written over leaves its folder's time as it was."""
+    found = (os.path.join(place, file) for place, _, files in os.walk(folder) for file in files)
+    return sorted(found)
+
+
 def source_files(wildcards):
     """Return the local files that a target's sets are read from."""
     sets = EXPERIMENT.targets[wildcards.target].sets
     local = [
         slices.local_file(EXPERIMENT, getattr(sets, name).source, name) for name in settings.SETS
     ]
-    return [path for path in local if path]
+    return [file for path in local if path for file in [path, *files_in(path)]]
 
 
 def models_by(origin):

@@ -24,7 +24,8 @@ rule fetch_model:
 
 rule local_model:
     input:
-        model_folder,
+        files=lambda wildcards: files_in(model_folder(wildcards)),
+        folder=model_folder,
     output:
         directory("results/models/{model}"),
     log:
@@ -38,7 +39,7 @@ rule local_model:
         settings=slice_for(slices.base_model, "model"),
     shell:
         "python -m workflow_scripts base_model --code {params.code} --settings {params.settings:q} "
-        "--folder {input} --output {output} 2> {log}"
+        "--folder {input.folder} --output {output} 2> {log}"
 
 
 rule tokenizer:

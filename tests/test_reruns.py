@@ -5,9 +5,12 @@ A job is written as its rule and its first output below ``results/``.
 
 import ast
 import hashlib
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,6 +156,28 @@ def every_job(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return jobs(tmp_path_factory.mktemp("empty"))
 
 
+@pytest.fixture(scope="module")
+def fabricated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a folder with the files of a finished DAG, empty, and its configuration.
+
+    A model is from the hub, another from a local folder.
+    """
+    folder = tmp_path_factory.mktemp("fabricated")
+    local = folder / "local"
+    local.mkdir()
+    (local / "model.safetensors").touch()
+    os.utime(local / "model.safetensors", (0, 0))
+    os.utime(local, (0, 0))
+    experiment = folder / "experiment.json"
+    matrix = {"targets": ["harmlessness"], "models": ["gpt2", "mine"], "scenarios": ["dpo"]}
+    models = {"mine": {"path": str(local)}}
+    experiment.write_text(json.dumps({"matrix": matrix, "models": models}))
+    of_snakemake = ("--snakefile", "Snakefile", "--directory", folder, "--configfile", experiment)
+    finish = [sys.executable, "-m", "benchmarks.planning.finish", *of_snakemake]
+    subprocess.run(finish, cwd=ROOT, check=True)
+    return folder, experiment
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """Return a copy of the code."""
@@ -229,6 +254,29 @@ def test_what_should_not_move_is_left_alone(copied: Path):
     assert any(path.endswith("explicit/seed0/predictions.parquet") for path in moved)
     assert {path for path in moved if not re.search(r"/explicit/|^report/", path)} == set()
     assert jobs(copied, *change) == set()
+
+
+def test_a_new_revision_of_a_model_reruns_what_is_made_of_it(fabricated: tuple[Path, Path]):
+    folder, experiment = fabricated
+    given = ("--configfile", str(experiment), "--dry-run")
+    assert listed(snakemake(folder, *given)) == set()
+    revision = f"models={{gpt2: {{revision: {'1' * 40}}}}}"
+    told = snakemake(folder, *given, "--config", revision)
+    expected = listed(snakemake(folder, *given, "--forceall"))
+    of_gpt2 = matching(rf"\S+ \S*\bgpt2\b|{REPORT}", expected)
+    assert listed(told) == of_gpt2 != expected
+
+
+def test_a_file_written_over_in_a_local_model_reruns_what_is_made_of_it(
+    fabricated: tuple[Path, Path],
+):
+    folder, experiment = fabricated
+    weights = folder / "local/model.safetensors"
+    weights.write_bytes(b"other weights")
+    planned = listed(snakemake(folder, "--configfile", str(experiment), "--dry-run"))
+    os.utime(weights, (0, 0))
+    assert "local_model models/mine" in planned
+    assert "fetch_model models/gpt2" not in planned
 
 
 def contents(folder: Path) -> dict[str, tuple[str, int]]:

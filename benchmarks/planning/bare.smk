@@ -58,9 +58,9 @@ def of_cells(pattern):
         yield from expand(pattern, weak=weak, strong=strong, **CELL)
 
 
-def training_records():
-    yield from of_cells(f"{WEAK_TO_STRONG}/train.json")
-    yield from expand(f"{GROUND_TRUTH}/train.json", model=MODELS, **CELL)
+def beside_checkpoints(name):
+    students = of_cells(f"{WEAK_TO_STRONG}/{name}")
+    return sorted({*students, *expand(f"{GROUND_TRUTH}/{name}", model=MODELS, **CELL)})
 
 
 def folder_of(wildcards):
@@ -110,6 +110,8 @@ rule all:
         "results/report/reliability.parquet",
         expand("results/report/tables/{table}.{kind}", table=TABLES, kind=["md", "tex"]),
         "results/report/index.html",
+        beside_checkpoints("predictions.parquet"),
+        list(of_cells(PROBE)),
         expand(
             "results/report/figures/{figure}_harmlessness.{kind}",
             figure=FIGURES,
@@ -348,7 +350,7 @@ rule page:
         "results/report/cells.parquet",
         expand("results/report/figures/{figure}_harmlessness.svg", figure=FIGURES),
         f"{DATA}/report.json",
-        sorted(set(training_records())),
+        beside_checkpoints("train.json"),
     output:
         "results/report/index.html",
     shell:
