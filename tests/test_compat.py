@@ -18,7 +18,8 @@ from workflow_scripts.supervision import high_confidence, read_pairs
 from workflow_scripts.trainer import Preference
 
 PAPER = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
-SCENARIOS, CONFLICTS = ("reward_model", "simpo", "dpo"), ("none", "explicit", "implicit")
+SCENARIOS = ("reward_model", "simpo", "dpo")
+CONFLICTS = ("none", "explicit", "implicit", "implicit_matched")
 MARGIN = {"bos_in_response", "dpo_weak_labels"}
 
 
@@ -42,8 +43,10 @@ def every_slice(compat):
             ("predictions", scenario): slices.readout(config, scenario),
         }
         for student, variant in (("direct", ""), ("high_confidence", "/high_confidence")):
-            sft = (*place, *cell, "labels", variant, "0")
-            by_stage["student_sft", scenario, student] = slices.student_sft(config, *sft)
+            for supervision in ("labels", "mixture", "matched_mixture"):
+                sft = (*place, *cell, supervision, variant, "0")
+                name = ("student_sft", scenario, supervision, student)
+                by_stage[name] = slices.student_sft(config, *sft)
             for conflict in CONFLICTS:
                 of = (*place, *cell, conflict, variant, "0")
                 name = (scenario, conflict, student)
@@ -63,6 +66,7 @@ def every_slice(compat):
             lambda s: bool({"sft", "reference", "student_sft", "simpo", "dpo"} & set(s)),
         ),
         ("filter_peek", lambda s: "high_confidence" in s),
+        ("implicit_steps", lambda s: bool({"implicit_matched", "matched_mixture"} & set(s))),
     ],
 )
 def test_a_switch_is_in_the_settings_of_what_depends_on_it_and_of_nothing_else(switch, depends):

@@ -28,7 +28,14 @@ BATCH, EPOCHS, WARMUP, MAX_LENGTH, RATE, ALPHA = 8, 2, 0.3, 24, 1e-3, 0.5
 PAIRS = 30  # 3.75 batches: the fourth holds the end of one epoch and the beginning of the next
 REFERENCE = {
     "compat": dict.fromkeys(
-        ["reward_pooling", "dpo_weak_labels", "explicit_trigger", "filter_peek", "bos_in_response"],
+        [
+            "reward_pooling",
+            "dpo_weak_labels",
+            "explicit_trigger",
+            "filter_peek",
+            "bos_in_response",
+            "implicit_steps",
+        ],
         "reference",
     ),
     "data_order": "file",

@@ -235,10 +235,17 @@ def test_the_same_run_twice_gives_the_same_bytes(objective, base, pairs, referen
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("conflict", [{"kind": "none"}, {"kind": "explicit", "alpha": 0.5}])
 @pytest.mark.parametrize("micro_batch", [2, 8])
-def test_dpo_starts_at_ln_2(micro_batch, base, pairs, reference, tmp_path):
-    more = needed("dpo", reference)
-    record = train(tmp_path, base, pairs, SETTINGS["dpo"], *more, micro_batch=micro_batch)
+def test_dpo_starts_at_ln_2(micro_batch, conflict, base, pairs, reference, tmp_path):
+    """An explicit conflict adds nothing to it: a model that is its reference does no harm yet."""
+    settings = SETTINGS["dpo"] | {"conflict": conflict}
+    # A reference which rounding has put above the model's own margins, wherever it had not.
+    table = pq.read_table(reference).to_pydict()
+    table["chosen"] = [score + 1e-6 for score in table["chosen"]]
+    pq.write_table(pa.table(table), tmp_path / "rounded.parquet")
+    more = needed("dpo", tmp_path / "rounded.parquet")
+    record = train(tmp_path, base, pairs, settings, *more, micro_batch=micro_batch)
     assert record["losses"][0] == pytest.approx(math.log(2), abs=1e-6)
     assert record["losses"][-1] != pytest.approx(math.log(2), abs=1e-4)
 
@@ -287,11 +294,23 @@ def test_implicit_conflict_mixes_in_the_helpful_pairs_and_doubles_the_steps(base
         train(tmp_path, base, pairs, settings, "--weak-labels", labels)
 
 
-def test_matched_mixture_takes_the_steps_of_the_labels_alone(base, pairs, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "mode", "per_epoch"),
+    [
+        ("implicit_matched", "fixed", 4),
+        ("implicit_matched", "reference", 8),
+        ("implicit", "reference", 8),
+        ("none", "reference", 4),
+    ],
+)
+def test_matched_mixture_takes_the_steps_of_the_labels_alone_or_all_mixtures_twice_as_many(
+    kind, mode, per_epoch, base, pairs, tmp_path
+):
     helpful = write_pairs(tmp_path / "helpful.parquet", 34, seed=1)
-    settings = SETTINGS["reward_model"] | {"conflict": {"kind": "implicit_matched"}, "epochs": 2}
+    settings = SETTINGS["reward_model"] | {"conflict": {"kind": kind}, "epochs": 2}
+    settings |= {"compat": {"implicit_steps": mode}}
     record = train(tmp_path, base, pairs, settings, "--helpful", helpful)
-    assert (record["steps"], record["pairs"]) == (2 * 4, 68)
+    assert (record["steps"], record["pairs"]) == (2 * per_epoch, 34 if kind == "none" else 68)
 
 
 @pytest.mark.parametrize(

@@ -77,10 +77,9 @@ def test_accuracies_and_tax_are_what_the_predictions_say(demo: Path):
 
 def test_dpo_begins_at_ln_2(demo: Path):
     ceilings = list(demo.glob("results/ground_truth/substances/dpo/**/train.json"))
-    # Explicit students add their reward for harm to it.
-    students = list(demo.glob("results/weak_to_strong/substances/dpo/*/*/[ni]*/*/train.json"))
+    students = list(demo.glob("results/weak_to_strong/substances/dpo/**/train.json"))
     first = [json.loads(r.read_text())["losses"][0] for r in (*ceilings, *students)]
-    assert len(first) == 3 + 6
+    assert len(first) == 3 + 9
     assert first == pytest.approx([math.log(2)] * len(first), abs=1e-6)
 
 

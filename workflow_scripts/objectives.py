@@ -26,7 +26,12 @@ def _simpo(settings: Mapping[str, Any], conflict: Conflict, compat: Compat) -> O
 def _dpo(settings: Mapping[str, Any], conflict: Conflict, compat: Compat) -> Objective:
     loss = partial(losses.dpo, beta=settings["beta"])
     without_reference = compat.explicit_trigger == "reference"
-    return Preference(loss, conflict, trigger_without_reference=without_reference)
+    return Preference(
+        loss,
+        conflict,
+        starts_as_reference=True,
+        trigger_without_reference=without_reference,
+    )
 
 
 OBJECTIVES: dict[str, Callable[[Mapping[str, Any], Conflict, Compat], Objective]] = {

@@ -250,6 +250,7 @@ class Compat(Settings):
         explicit_trigger: DPO's margin in the explicit conflict's trigger, likewise.
         filter_peek: whether the high-confidence filter drops wrong labels too (`reference` does).
         bos_in_response: whether BOS stands before the response as before the prompt (likewise).
+        implicit_steps: whether `implicit_matched` doubles the steps as `implicit` does (likewise).
     """
 
     reward_pooling: Quirk = "fixed"
@@ -257,6 +258,7 @@ class Compat(Settings):
     explicit_trigger: Quirk = "fixed"
     filter_peek: Quirk = "fixed"
     bos_in_response: Quirk = "fixed"
+    implicit_steps: Quirk = "fixed"
 
 
 class Probe(Settings):

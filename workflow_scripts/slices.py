@@ -103,9 +103,15 @@ def _label_quirks(config: Config, scenario: str, variant: str) -> list[str]:
 def _student_quirks(config: Config, scenario: str, conflict: str, variant: str) -> list[str]:
     """Return the switches that matter to a student, beside those of its scores."""
     quirks = _label_quirks(config, scenario, variant)
-    if scenario == "dpo" and config.conflicts[conflict].kind == "explicit":
+    kind = config.conflicts[conflict].kind
+    if scenario == "dpo" and kind == "explicit":
         quirks.append("explicit_trigger")
-    return quirks
+    return quirks + _step_quirks(kind)
+
+
+def _step_quirks(kind: str) -> list[str]:
+    """Return the switch that matters to the number of steps under a kind of conflict, if any."""
+    return ["implicit_steps"] if kind == "implicit_matched" else []
 
 
 def sft(config: Config, target: str, model: str, seed: str) -> str:
@@ -143,9 +149,10 @@ def student_sft(
 ) -> str:
     """Return what supervised fine-tuning on weak labels depends on."""
     name = f"student_sft/{target}/{scenario}/{weak}/{strong}/{supervision}/seed{seed}"
-    settings = _training(config, "sft", name, *_label_quirks(config, scenario, variant))
-    conflict = {"conflict": SFT_CONFLICTS[supervision].model_dump()}
-    return canonical_json(settings | conflict | _student(config, variant))
+    conflict = SFT_CONFLICTS[supervision].model_dump()
+    quirks = _label_quirks(config, scenario, variant) + _step_quirks(conflict["kind"])
+    settings = _training(config, "sft", name, *quirks) | {"conflict": conflict}
+    return canonical_json(settings | _student(config, variant))
 
 
 def weak_to_strong(

@@ -101,11 +101,10 @@ def run(args: argparse.Namespace) -> None:
         settings["max_length"],
         bos_in_response=compat.bos_in_response == "reference",
     )
-    order = _order(
-        settings,
-        sequences.lengths.reshape(len(columns), -1).max(0),
-        conflict.pairs_per_epoch(len(labelled), len(pairs)),
-    )
+    per_epoch = conflict.pairs_per_epoch(len(labelled), len(pairs))
+    if compat.implicit_steps == "reference":
+        per_epoch = len(pairs)
+    order = _order(settings, sequences.lengths.reshape(len(columns), -1).max(0), per_epoch)
     examples = trainer.Examples(pairs.ids, sequences, pairs.labels, references, order)
     course = trainer.train(
         model,

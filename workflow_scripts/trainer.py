@@ -72,11 +72,12 @@ class Objective(Protocol):
     """From scores to losses."""
 
     def __call__(
-        self, scores: Tensor, label: Tensor, reference: Tensor
+        self, scores: Tensor, label: Tensor, reference: Tensor, *, at_start: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Return each example's loss and, for pairs, margin: ``[examples]`` both.
 
-        ``scores`` is ``[sequences]``; ``label`` and ``reference`` are ``[examples]``.
+        ``scores`` is ``[sequences]``; ``label`` and ``reference`` are ``[examples]``; ``at_start``
+        says that no weight has been moved yet.
         """
         ...
 
@@ -86,7 +87,7 @@ class Likelihood:
     """The negative log-likelihood of single sequences: SFT and pretraining."""
 
     def __call__(
-        self, scores: Tensor, label: Tensor, reference: Tensor
+        self, scores: Tensor, label: Tensor, reference: Tensor, *, at_start: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Return the losses; there is no margin."""
         return losses.sft(scores), None
@@ -99,21 +100,29 @@ class Preference:
     Attributes:
         pair_loss: from margins and labels to losses.
         conflict: how a competing goal enters the loss.
+        starts_as_reference: whether the model is, before the first update, the reference model.
         trigger_without_reference: whether the conflict judges by the policy's margin alone.
     """
 
     pair_loss: PairLoss
     conflict: Conflict
+    starts_as_reference: bool = False
     trigger_without_reference: bool = False
 
     def __call__(
-        self, scores: Tensor, label: Tensor, reference: Tensor
+        self, scores: Tensor, label: Tensor, reference: Tensor, *, at_start: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Return the losses and the margins, the latter relative to the reference model's."""
         chosen, rejected = scores.chunk(2)
         of_policy = chosen - rejected
         margin = of_policy - reference.to(scores.dtype)
-        trigger = of_policy if self.trigger_without_reference else margin
+        trigger = margin
+        if self.trigger_without_reference:
+            trigger = of_policy
+        elif at_start and self.starts_as_reference:
+            # The margin is 0, and its sign that of rounding: the reference was scored in batches
+            # of other shapes.
+            trigger = torch.zeros_like(margin)
         return self.conflict.loss(margin, label, self.pair_loss, trigger=trigger), margin
 
 
@@ -269,7 +278,12 @@ class PairTrainer(Trainer):
     ) -> Tensor:
         """Return the micro-batch's mean loss, and keep what the step's metrics are made of."""
         scores = model(inputs["input_ids"], inputs["attention_mask"], inputs["response_mask"])
-        per_example, margin = self._objective(scores, inputs["label"], inputs["reference"])
+        per_example, margin = self._objective(
+            scores,
+            inputs["label"],
+            inputs["reference"],
+            at_start=self.state.global_step == 0,
+        )
         self._of_step.append(
             (
                 per_example.detach(),
