@@ -51,7 +51,7 @@ def record(stage: str, args: argparse.Namespace, seconds: float) -> None:
     """
     settings = getattr(args, "settings", None)
     settings = json.loads(settings) if isinstance(settings, str) else settings
-    written = sorted(path for path in files.WRITTEN if path.parts[:1] == RESULTS.parts)
+    written = sorted(path for path in files.WRITTEN if _is_artefact(path))
     versions = _versions()
     how = {
         "stage": stage,
@@ -74,6 +74,12 @@ def record(stage: str, args: argparse.Namespace, seconds: float) -> None:
     remembered = versions_file(stage, versions)
     if not remembered.exists():
         write_json(remembered, {"stage": stage, "versions": versions})
+
+
+def _is_artefact(path: Path) -> bool:
+    """Return whether a path is of a result: below ``results/``, and not hidden there."""
+    hidden = any(part.startswith(".") for part in path.parts)
+    return RESULTS in path.parents and not hidden and path.exists()
 
 
 def record_of(path: Path) -> Path:
@@ -156,7 +162,7 @@ def _named(value: Any) -> Iterator[Path]:
 
 def _known_hash(path: Path) -> str:
     """Return the hash of a parent: from its record where that is of its sizes, else computed."""
-    if path.parts[:1] == RESULTS.parts and record_of(path).is_file():
+    if RESULTS in path.parents and record_of(path).is_file():
         known = read_json(record_of(path))
         sizes = {path / name: one["bytes"] for name, one in known.get("files", {}).items()}
         sizes = sizes or {path: known["bytes"]}
