@@ -27,7 +27,7 @@ rule all:
         rules.page.output,
         # Else Snakemake would let a measurement be missing as long as the report stands.
         beside_checkpoints("predictions.parquet"),
-        rules.cells.input,
+        rules.cells.input.probes,
         collect(rules.figures.output, target=EXPERIMENT.matrix.targets),
 
 

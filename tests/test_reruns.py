@@ -215,7 +215,7 @@ def test_an_addition_runs_new_cells_and_the_report_alone(
     arguments = ("--config", ADDITIONS[addition])
     new = jobs(tmp_path, *arguments) - every_job
     assert len(matching("probe ", new)) >= 3
-    assert jobs(finished, *arguments) == new | matching(REPORT, every_job)
+    assert jobs(finished, *arguments) == new | matching(f"{REPORT}|names_of_files ", every_job)
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
@@ -277,6 +277,16 @@ def test_a_file_written_over_in_a_local_model_reruns_what_is_made_of_it(
     os.utime(weights, (0, 0))
     assert "local_model models/mine" in planned
     assert "fetch_model models/gpt2" not in planned
+
+
+def test_the_files_of_thousands_of_cells_are_more_than_a_command_may_hold(
+    fabricated: tuple[Path, Path],
+):
+    folder, experiment = fabricated
+    given = ("--configfile", str(experiment), "--dry-run", "--printshellcmds", "--forceall")
+    commands = re.findall(r"workflow_scripts (?:cells|page) .*", snakemake(folder, *given))
+    assert len(commands) == 2
+    assert not [command for command in commands if "/seed0" in command]
 
 
 def contents(folder: Path) -> dict[str, tuple[str, int]]:

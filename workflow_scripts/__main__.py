@@ -65,7 +65,10 @@ def run_stage(argv: list[str]) -> int:
     name, *arguments = argv
     module = importlib.import_module(f"workflow_scripts.{STAGES[name].module}")
     parser = argparse.ArgumentParser(
-        prog=f"python -m workflow_scripts {name}", description=module.__doc__
+        prog=f"python -m workflow_scripts {name}",
+        description=module.__doc__,
+        epilog="@FILE stands for the arguments in that file, one a line.",
+        fromfile_prefix_chars="@",
     )
     module.add_arguments(parser)
     parser.add_argument("--code", help="digest of the stage's code, to keep with what it writes")

@@ -310,8 +310,17 @@ rule inspect:
         "touch {output}"
 
 
+rule names_of_files:
+    output:
+        "results/.names/probes.txt",
+        "results/.names/trainings.txt",
+    shell:
+        "touch {output}"
+
+
 rule cells:
     input:
+        "results/.names/probes.txt",
         list(of_cells(PROBE)),
     output:
         "results/report/cells.csv",
@@ -350,6 +359,7 @@ rule page:
         "results/report/cells.parquet",
         expand("results/report/figures/{figure}_harmlessness.svg", figure=FIGURES),
         f"{DATA}/report.json",
+        "results/.names/trainings.txt",
         beside_checkpoints("train.json"),
     output:
         "results/report/index.html",
