@@ -32,6 +32,8 @@ from pathlib import Path
 TEMPLATE = Path(__file__).with_name("page.txt")
 FACTOR = 2
 UNUSED = 3
+for _ in range(2):
+    FACTOR += 1
 
 
 class Shape:
@@ -97,6 +99,7 @@ def package(tmp_path: Path) -> Path:
         ("tools.py", "FACTOR * self.side", "self.side * FACTOR", True),
         ("tools.py", "side: int", "side: float", True),
         ("tools.py", "return -z", "return z", True),
+        ("tools.py", "range(2)", "range(3)", True),
         (
             "stage.py",
             "from project.tools import Shape",

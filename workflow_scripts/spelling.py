@@ -2,7 +2,8 @@
 
 Read from the syntax tree. Comments, docstrings, formatting and annotations outside class bodies
 (where pydantic and dataclasses read them) are not spelt; nor is what is logged, nor what a
-``UserError`` says. The spelling is the same under every Python that parses the module.
+``UserError`` says. Fields of the tree that are empty are not either, so that those which a later
+Python adds change nothing.
 """
 
 import ast
@@ -68,7 +69,10 @@ class Module:
                 for key, value in zip(keys, table.values, strict=True):
                     self._nodes[f"{name}[{key}]"] = [value]
             case _:
-                for name in set(_bound(statement)) or {STATEMENTS}:
+                names = set(_bound(statement))
+                if not names or isinstance(statement, ast.For | ast.While):
+                    names.add(STATEMENTS)
+                for name in names:
                     self._nodes.setdefault(name, []).append(statement)
 
     def _definition(self, name: str) -> Definition:
@@ -107,7 +111,6 @@ class _Speller(ast.NodeVisitor):
     def _spell(self, kind: str, fields: Iterable[tuple[str, Any]]) -> None:
         self.parts.append(f"{kind}(")
         for name, value in fields:
-            # Absent and empty alike, so that a field which a later Python adds changes nothing.
             if name in _UNSPELT or value is None or value == []:
                 continue
             self.parts.append(f"{name}=")
