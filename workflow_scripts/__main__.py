@@ -24,6 +24,7 @@ STAGES = {
     "base_model": Stage("base_model", "fetch or copy a base model, and check that it opens"),
     "tokenizer": Stage("tokenizer", "train a tokenizer on texts and pack them", trains=True),
     "pretrain": Stage("pretrain", "pretrain a base model", trains=True),
+    "features": Stage("features", "what a frozen model makes of texts, for probes", trains=True),
     "train": Stage("train", "fine-tune: SFT, ground truth or weak-to-strong", trains=True),
     "reference": Stage("reference", "log-probabilities under DPO's frozen reference", trains=True),
     "predict": Stage("predict", "margins of a trained model on the test set", trains=True),

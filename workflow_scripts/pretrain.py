@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> None:
     from transformers import AutoModelForCausalLM
 
     from workflow_scripts import checkpoints, ranks, seeds, telemetry, trainer
+    from workflow_scripts.depth import first_layers
     from workflow_scripts.files import write_json
     from workflow_scripts.scorer import Readout
     from workflow_scripts.tokenise import TokenSequences
@@ -90,6 +91,8 @@ def run(args: argparse.Namespace) -> None:
         tensorboard=bool(args.tensorboard),
     )
     if ranks.is_first():
+        if settings.get("depth"):
+            model = first_layers(model, settings["depth"])
         checkpoints.save(model, tokenizer, args.output)
         write_json(args.record, telemetry.record(course, settings, count, args.micro_batch))
 

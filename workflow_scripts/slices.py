@@ -54,9 +54,12 @@ def local_file(config: Config, source: Source, set_name: str) -> str | None:
 
 
 def base_model(config: Config, name: str) -> str:
-    """Return what a fetched or linked base model depends on: where it comes from."""
+    """Return what a fetched or copied base model depends on: where it comes from."""
     section = config.models[name]
-    return canonical_json(section.model_dump(include={"id", "revision", "path", "pickled_weights"}))
+    origin = section.model_dump(include={"id", "revision", "path", "pickled_weights"})
+    return canonical_json(
+        origin | section.model_dump(include={"package", "depth"}, exclude_none=True)
+    )
 
 
 def tokenizer(config: Config, corpus: str) -> str:
@@ -66,9 +69,13 @@ def tokenizer(config: Config, corpus: str) -> str:
 
 def pretrain(config: Config, name: str) -> str:
     """Return what a pretrained base model depends on: its shape, its budget and its own name."""
-    section = config.models[name].pretrain
+    model = config.models[name]
+    section = model.pretrain
     assert section is not None, f"rule pretrain is constrained to pretrained models, not {name}"
-    return canonical_json(section.model_dump(exclude={"corpus"}) | {"seed": f"models/{name}"})
+    depth = model.model_dump(include={"depth"}, exclude_none=True)
+    return canonical_json(
+        section.model_dump(exclude={"corpus"}) | {"seed": f"models/{name}"} | depth
+    )
 
 
 def _training(config: Config, objective: str, seed: str, *quirks: str) -> dict[str, Any]:
@@ -189,6 +196,13 @@ def weak_labels(config: Config, scenario: str) -> str:
     """Return what weak labels depend on: the readout, and DPO's beta for the probability."""
     beta = {"beta": confidence_beta(config, scenario)}
     return canonical_json(_readout(config, scenario) | beta)
+
+
+def features(config: Config) -> str:
+    """Return what the features of a linear probe's texts depend on: where they are cut and read."""
+    return canonical_json(
+        {"max_length": config.training.max_length, "compat": _compat(config, "reward_model")}
+    )
 
 
 def reference(config: Config) -> str:

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", nargs="?", help="the reference model's log-probabilities, for dpo"
     )
+    parser.add_argument("--features", nargs="*", help="features of the pairs, for a linear probe")
     parser.add_argument("--micro-batch", type=int, required=True, help="pairs in one forward")
     parser.add_argument("--threads", type=int, required=True, help="CPU threads")
     parser.add_argument("--checkpoint", required=True, help="folder to write")
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> None:
 
     from workflow_scripts import (
         checkpoints,
+        linear_probe,
         ranks,
         seeds,
         supervision,
@@ -93,14 +95,19 @@ def run(args: argparse.Namespace) -> None:
     tokenizer = checkpoints.load_tokenizer(args.model)
     model = checkpoints.load_base(args.model, readout)
     columns = [pairs.preferred()] if objective_name == "sft" else [pairs.chosen, pairs.rejected]
-    sequences = tokenise.tokenise(
-        tokenizer,
-        pairs.ids,
-        pairs.prompts,
-        columns,
-        settings["max_length"],
-        bos_in_response=compat.bos_in_response == "reference",
-    )
+    if settings.get("linear_probe"):
+        if not args.features:
+            raise UserError("linear_probe: needs the backbone's features; give --features")
+        sequences = linear_probe.read_features(args.features, pairs.ids)
+    else:
+        sequences = tokenise.tokenise(
+            tokenizer,
+            pairs.ids,
+            pairs.prompts,
+            columns,
+            settings["max_length"],
+            bos_in_response=compat.bos_in_response == "reference",
+        )
     per_epoch = conflict.pairs_per_epoch(len(labelled), len(pairs))
     if compat.implicit_steps == "reference":
         per_epoch = len(pairs)

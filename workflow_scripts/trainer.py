@@ -28,6 +28,7 @@ from workflow_scripts import losses, ranks, seeds, telemetry
 from workflow_scripts.checkpoints import check_positions
 from workflow_scripts.conflicts import Conflict, PairLoss
 from workflow_scripts.errors import UserError
+from workflow_scripts.linear_probe import Features, HeadScorer
 from workflow_scripts.scorer import PairScorer, Readout
 from workflow_scripts.tokenise import TokenSequences
 
@@ -46,17 +47,17 @@ class Examples:
     """
 
     ids: list[str]
-    sequences: TokenSequences
+    sequences: TokenSequences | Features
     labels: NDArray[np.float64]
     references: NDArray[np.float64]
     order: NDArray[np.int64]
 
-    def collate(self, examples: Sequence[int]) -> dict[str, Tensor]:
+    def collate(self, examples: Sequence[int]) -> dict[str, Tensor | dict[str, Tensor]]:
         """Return a micro-batch: sequences stacked as all first ones, then all second ones."""
         indices = np.asarray(examples, dtype=np.int64)
         members = np.arange(0, len(self.sequences), len(self.ids))
         return {
-            **self.sequences.padded((members[:, None] + indices).ravel()),
+            "texts": self.sequences.padded((members[:, None] + indices).ravel()),
             "label": torch.from_numpy(self.labels[indices]),
             "reference": torch.from_numpy(self.references[indices]),
             "example": torch.from_numpy(indices),
@@ -209,7 +210,12 @@ def train(
     with tempfile.TemporaryDirectory() as scratch:
         arguments = _arguments(scratch, examples.order, optimisation, micro_batch, seed)
         trainer = PairTrainer(
-            PairScorer(model, readout), examples, objective, optimisation, arguments, callbacks
+            _scorer(model, readout, examples),
+            examples,
+            objective,
+            optimisation,
+            arguments,
+            callbacks,
         )
         try:
             trainer.train()
@@ -229,7 +235,7 @@ class PairTrainer(Trainer):
 
     def __init__(
         self,
-        scorer: PairScorer,
+        scorer: torch.nn.Module,
         examples: Examples,
         objective: Objective,
         optimisation: Optimisation,
@@ -272,12 +278,12 @@ class PairTrainer(Trainer):
     def compute_loss(
         self,
         model: torch.nn.Module,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Return the micro-batch's mean loss, and keep what the step's metrics are made of."""
-        scores = model(inputs["input_ids"], inputs["attention_mask"], inputs["response_mask"])
+        scores = model(**inputs["texts"])
         per_example, margin = self._objective(
             scores,
             inputs["label"],
@@ -349,6 +355,12 @@ class PairTrainer(Trainer):
             f"the loss is not finite at step {self.state.global_step + 1}, pairs {names}{others}; "
             "look at these pairs' texts, or lower the learning rate"
         )
+
+
+def _scorer(model: PreTrainedModel, readout: Readout, examples: Examples) -> torch.nn.Module:
+    if isinstance(examples.sequences, Features):
+        return HeadScorer(model)
+    return PairScorer(model, readout)
 
 
 def _agreement(margin: Tensor, label: Tensor) -> Tensor:
