@@ -241,12 +241,19 @@ def probe(
             **({"student": DIRECT} | _probed_student(config, variant)),
             "seed": int(seed),
             "beta": confidence_beta(config, scenario),
+            **_linear_probe(config, scenario),
             "compat": _compat(
                 config, scenario, *_student_quirks(config, scenario, conflict, variant)
             ),
             **config.probe.model_dump(),
         }
     )
+
+
+def _linear_probe(config: Config, scenario: str) -> dict[str, Any]:
+    """Return, for a probe's record, that heads alone were trained; nothing where they were not."""
+    section: Any = getattr(config.scenarios, scenario)
+    return section.model_dump(include={"linear_probe"})
 
 
 def page(config: Config) -> str:
