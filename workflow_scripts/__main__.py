@@ -6,8 +6,7 @@ import logging
 import sys
 from typing import NamedTuple
 
-from workflow_scripts import warm
-from workflow_scripts.errors import UserError
+from workflow_scripts import failures, ranks, warm
 
 
 class Stage(NamedTuple):
@@ -62,6 +61,8 @@ def main(argv: list[str]) -> int:
 def run_stage(argv: list[str]) -> int:
     """Run one stage in this process and return its exit status."""
     name, *arguments = argv
+    if STAGES[name].trains:
+        ranks.join()
     module = importlib.import_module(f"workflow_scripts.{STAGES[name].module}")
     parser = argparse.ArgumentParser(
         prog=f"python -m workflow_scripts {name}", description=module.__doc__
@@ -73,8 +74,12 @@ def run_stage(argv: list[str]) -> int:
     )
     try:
         module.run(parsed)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        line = failures.line_of(error, parsed)
+        if line is None:
+            raise
+        which = "" if ranks.is_first() else f"rank {ranks.number()}: "
+        print(f"error: {which}{line}", file=sys.stderr)
         return 1
     return 0
 

@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from workflow_scripts import checkpoints, linear_probe, score
+    from workflow_scripts.device import has_bfloat16
     from workflow_scripts.files import write_table
     from workflow_scripts.scorer import readout_of
     from workflow_scripts.settings import Compat
@@ -40,9 +41,8 @@ def run(args: argparse.Namespace) -> None:
     sequences = score.tokenised(args.model, pairs, compat, max_length)
     model = checkpoints.load_base(args.model, readout)
     checkpoints.check_positions(model, sequences)
-    values = score.in_batches(
-        linear_probe.Backbone(model, readout), sequences, 2 * args.micro_batch * max_length
-    )
+    backbone = linear_probe.Backbone(model, readout, low_precision=has_bfloat16())
+    values = score.in_batches(backbone, sequences, 2 * args.micro_batch * max_length)
     score.check_finite(values, pairs.ids, args.model)
     columns: dict[str, object] = {"id": pairs.ids}
     sides = zip(

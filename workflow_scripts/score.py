@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from workflow_scripts import checkpoints
+from workflow_scripts.device import has_bfloat16
 from workflow_scripts.errors import UserError
 from workflow_scripts.linear_probe import HeadScorer, read_features
 from workflow_scripts.scorer import PairScorer, Readout, readout_of
@@ -42,7 +43,8 @@ def score_pairs(
     sequences = tokenised(folder, pairs, compat, max_length)
     model = checkpoints.load_trained(folder, readout)
     checkpoints.check_positions(model, sequences)
-    scores = in_batches(PairScorer(model, readout), sequences, 2 * micro_batch * max_length)
+    scorer = PairScorer(model, readout, low_precision=has_bfloat16())
+    scores = in_batches(scorer, sequences, 2 * micro_batch * max_length)
     check_finite(scores, pairs.ids, folder)
     return scores[: len(pairs)], scores[len(pairs) :]
 
@@ -122,13 +124,12 @@ def in_batches(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scorer = scorer.to(device).eval()
-    low_precision = device.type == "cuda" and torch.cuda.is_bf16_supported()
     batches = _batches(sequences.lengths, tokens_at_once)
     given: list[NDArray[np.float64]] = []
     progress = Progress("scoring", len(sequences), "texts")
     done = 0
     try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, low_precision):
+        with torch.inference_mode():
             for rows in batches:
                 batch = sequences.padded(rows)
                 on_device = {name: tensor.to(device) for name, tensor in batch.items()}

@@ -198,6 +198,14 @@ class Model(Settings):
     family: Name | None = None
     params: PositiveInt | None = None
     pickled_weights: bool = False
+    # Knobs of execution (``EXECUTION_KNOBS``): where and how it is trained.
+    width: PositiveInt | None = None
+    layers: PositiveInt | None = None
+    gpu_model: Name | None = None
+    gpus: Annotated[int, Field(ge=0)] | None = None
+    nodes: PositiveInt = 1
+    zero: Literal[0, 2, 3] | None = None
+    offload: bool | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -205,6 +213,29 @@ class Model(Settings):
         if self.id and not self.revision:
             raise ValueError("a hub model needs `revision`, its commit's 40 hexadecimal digits")
         return self
+
+    @model_validator(mode="after")
+    def _gpus_can_be_shared_out(self) -> Self:
+        if self.gpus is not None and self.gpus % self.nodes:
+            raise BelowSection("gpus", f"{self.gpus} GPUs do not spread over {self.nodes} nodes")
+        if self.offload and self.zero == 0:
+            raise BelowSection("offload", "needs ZeRO; set `zero` to 2 or 3")
+        return self
+
+
+EXECUTION_KNOBS = frozenset({"width", "layers", "gpu_model", "gpus", "nodes", "zero", "offload"})
+"""The keys of a `models` entry that change no result, so that none of them reruns anything.
+
+`width` and `layers` serve the memory model (``memory.py``) alone.
+"""
+
+
+class Gpu(Settings):
+    """A GPU model: its memory (10^9 bytes), dense bfloat16 peak (10^12/s), and GPUs in a node."""
+
+    memory_gb: PositiveFloat
+    bf16_tflops: PositiveFloat
+    per_node: PositiveInt
 
 
 class Optimisation(Settings):
@@ -352,6 +383,7 @@ class Execution(Settings):
     threads: PositiveInt = 1
     tensorboard: bool = False
     warm_start: bool = False
+    save_minutes: PositiveFloat = 30
 
 
 class Config(Settings):
@@ -361,6 +393,7 @@ class Config(Settings):
     matrix: Matrix
     targets: dict[Name, Target]
     models: dict[Name, Model]
+    hardware: dict[Name, Gpu] = Field(min_length=1)
     worlds: dict[Name, World] = {}
     corpora: dict[Name, Corpus] = {}
     scenarios: Scenarios
@@ -382,6 +415,13 @@ class Config(Settings):
                 "matrix.conflicts",
                 "the conflict tax is counted against `none`; add it to the list",
             )
+        for name, model in self.models.items():
+            if model.gpus and self.training.batch_size % model.gpus:
+                raise AboutKey(
+                    f"models.{name}.gpus",
+                    f"{model.gpus} GPUs cannot share training.batch_size "
+                    f"{self.training.batch_size} evenly",
+                )
         if self.training.batch_size % self.execution.micro_batch:
             raise AboutKey(
                 "execution.micro_batch",
@@ -415,6 +455,8 @@ class Config(Settings):
         for name, model in self.models.items():
             if model.pretrain:
                 yield f"models.{name}.pretrain.corpus", model.pretrain.corpus, self.corpora
+            if model.gpu_model:
+                yield f"models.{name}.gpu_model", model.gpu_model, self.hardware
 
 
 def _exactly_one(section: BaseModel, *keys: str) -> None:

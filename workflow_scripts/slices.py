@@ -11,7 +11,7 @@ from typing import Any
 from workflow_scripts.conflicts import SFT_CONFLICTS
 from workflow_scripts.files import canonical_json
 from workflow_scripts.matrix import students
-from workflow_scripts.settings import SETS, Config, Source
+from workflow_scripts.settings import EXECUTION_KNOBS, SETS, Config, Source
 from workflow_scripts.students import DIRECT
 
 _SCORING_QUIRKS = {
@@ -265,6 +265,10 @@ def page(config: Config) -> str:
         | {
             "targets": {name: given["targets"][name] for name in config.matrix.targets},
             "conflicts": {name: given["conflicts"][name] for name in config.matrix.conflicts},
-            "models": {name: model for name, model in given["models"].items() if name in models},
+            "models": {
+                name: model.model_dump(exclude_none=True, exclude=set(EXECUTION_KNOBS))
+                for name, model in config.models.items()
+                if name in models
+            },
         }
     )
