@@ -23,7 +23,11 @@ RUN = "run"
 LEFT_OUT = {
     "errors": "what the user is told",
     "telemetry": "progress, metrics and the record of what a training cost",
+    "execution": "knobs of speed",
+    "memory": "how much of a device's memory they take",
     "ranks": "how many processes share a batch: the result is the same, and tests hold it to that",
+    "resume": "going on after an interruption: likewise",
+    "zero": "how processes share weights and states: likewise",
     "settings": "checks the configuration, whose values are in the rules' slices",
     "files.atomic_path": "how a file reaches the disk, not what is in it",
 }

@@ -46,11 +46,17 @@ class PairScorer(nn.Module):
     The chosen and the rejected texts of a micro-batch go through it in one forward, stacked.
     """
 
-    def __init__(self, model: PreTrainedModel, readout: Readout) -> None:
-        """Wrap ``model``, which has a ``score`` head for rewards and a language-model head else."""
+    def __init__(
+        self, model: PreTrainedModel, readout: Readout, *, low_precision: bool = False
+    ) -> None:
+        """Wrap ``model``, which has a ``score`` head for rewards and a language-model head else.
+
+        With ``low_precision`` its matrix products run in bfloat16, whatever its weights are.
+        """
         super().__init__()
         self.model = model
         self.readout = readout
+        self.low_precision = low_precision
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor) -> Tensor:
         """Return the scores, ``[sequences]``.
@@ -59,6 +65,16 @@ class PairScorer(nn.Module):
         are float32. Log-probabilities are of the tokens in ``response_mask``, computed in float32
         and added up in float64, since a sum of hundreds loses the digits that a margin is made of.
         """
+        # Each weight is used once a forward; cached casts would only outlive their use.
+        with torch.autocast(
+            input_ids.device.type,
+            torch.bfloat16,
+            enabled=self.low_precision,
+            cache_enabled=False,
+        ):
+            return self._scores(input_ids, attention_mask, response_mask)
+
+    def _scores(self, input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor) -> Tensor:
         backbone = self.model.base_model
         hidden = backbone(
             input_ids=input_ids, attention_mask=attention_mask, use_cache=False
