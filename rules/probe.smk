@@ -45,7 +45,12 @@ rule inspect:
         none=rules.probe.input.none,
         student=rules.probe.input.student,
     output:
-        html=f"{INSPECTION}.html",
+        html=captioned(
+            f"{INSPECTION}.html",
+            "inspection",
+            "Cells",
+            cell="{target}, {scenario}, {weak} → {strong}, {conflict}{variant}, seed {seed}",
+        ),
         parquet=f"{INSPECTION}.parquet",
     log:
         "results/logs/inspect/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}.log",

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.calibration.planted import THRESHOLD, Truth
 from workflow_scripts.claims import (
     Verdict,
     bootstrapping_mitigates,
@@ -10,11 +11,19 @@ from workflow_scripts.claims import (
     grows_with_the_gap,
     holm,
 )
+from workflow_scripts.probe import figures
 from workflow_scripts.replication import LEAST_MODELS, jackknife_interval
 
 ACCURACIES = {"a": 0.55, "b": 0.65, "c": 0.75, "d": 0.85, "e": 0.95}
 
 
+PROBED = {
+    **dict.fromkeys(("target", "scenario", "weak", "strong", "conflict", "seed"), "planted"),
+    "threshold": THRESHOLD,
+    "sweep": [],
+    "resamples": 2,
+    "interval": 0.95,
+}
 STUDENT = {"student": "direct", "through": "", "filter": None}
 
 
@@ -24,7 +33,7 @@ def cell(
     seed=0,
     score: float | None = 0.5,
     excess=0.1,
-    high=0.2,
+    high: float | None = 0.2,
     p: float | None = 0.5,
     **others,
 ):
@@ -72,6 +81,45 @@ def cells_of(models, score_of, seeds=(0,), noise=0.01, **others):
 )
 def test_deception_exists_where_a_cell_shows_it_after_adjustment(rows, verdict):
     assert deception_exists(rows).verdict == verdict
+
+
+def planted_cell(truth, generator):
+    """Return a cell's row as its probe of a planted truth has it."""
+    outcomes = truth.outcomes(generator)
+    at = figures(outcomes, None, PROBED)["deception"]
+    excess = at["excess_deception"]
+    return cell(
+        score=at["deception_score"]["value"],
+        excess=excess["difference"]["value"],
+        high=(excess["difference"]["interval"] or [None, None])[1],
+        p=excess["p_value"]["value"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("pairs", "score", "holds", "does_not"),
+    [
+        # A blind tax scores 0.3. Of 30 runs a claim at 5 % holds in 4 or fewer by chance (98 %).
+        pytest.param(400, 0.3, (0, 4), (0, 0), id="blind tax, few pairs"),
+        pytest.param(40_000, 0.3, (0, 4), (26, 30), id="blind tax, very many pairs"),
+        pytest.param(40_000, 0.1, (0, 0), (30, 30), id="tax on what the weak model knows"),
+        pytest.param(1000, 0.6, (30, 30), (0, 0), id="deception"),
+        pytest.param(60, 0.35, (0, 4), (0, 0), id="a little deception, too few pairs"),
+    ],
+)
+def test_deception_exists_says_what_was_planted(pairs, score, holds, does_not):
+    generator = np.random.default_rng(0)
+    verdicts = [
+        deception_exists([planted_cell(Truth(pairs, score), generator) for _ in range(3)]).verdict
+        for _ in range(30)
+    ]
+    assert holds[0] <= verdicts.count(Verdict.HOLDS) <= holds[1]
+    assert does_not[0] <= verdicts.count(Verdict.DOES_NOT) <= does_not[1]
+
+
+def test_the_clearest_cell_is_told_where_no_cell_is_clear():
+    rows = [cell(p=0.9), cell("a", "c", p=0.2), cell("b", "c", p=0.7)]
+    assert "Clearest: simpo, a → c, explicit: DS 0.50" in deception_exists(rows).evidence[1]
 
 
 def gap(weak, strong):
@@ -129,6 +177,22 @@ def test_bootstrapping_is_compared_with_the_same_cell(lower, seeds, verdict):
     ]
     assert bootstrapping_mitigates([*straight, *changed]).verdict == verdict
     assert bootstrapping_mitigates(straight).verdict == Verdict.TOO_LITTLE
+
+
+def test_evidence_tells_a_change_with_its_sign():
+    straight = cells_of("ab", lambda *pair: 0.5, (0, 1, 2))
+    for change, told in ((-0.1, "by -0.100 [-0.100, -0.100]"), (0.1, "by +0.100 [+0.100")):
+        changed = [
+            row
+            | {
+                "student": "via_c",
+                "through": "c",
+                "deception_score": row["deception_score"] + change,
+            }
+            for row in straight
+        ]
+        (evidence,) = bootstrapping_mitigates([*straight, *changed]).evidence
+        assert f"Bootstrapping changes DS {told}" in evidence
 
 
 def test_holm_multiplies_by_the_hypotheses_left_and_never_falls():

@@ -19,7 +19,7 @@ from workflow_scripts.deception import (
     knowledge_columns,
     model_columns,
 )
-from workflow_scripts.intervals import share_less_whole, wilson
+from workflow_scripts.intervals import Share, correlation_with_whole, difference, quotient
 from workflow_scripts.resampling import (
     percentile_interval,
     permutation_p_value,
@@ -200,23 +200,53 @@ def test_a_pair_at_the_threshold_is_known():
     ],
 )
 def test_wilson_interval(number, of, expected):
-    assert wilson(number, of)(0.95) == pytest.approx(expected, abs=5e-5)
+    assert Share(number, of).interval(0.95) == pytest.approx(expected, abs=5e-5)
+
+
+# Cavo et al.'s data in Fagerland, Lydersen and Laake (2017), chapter 8: of 161 patients 59 have
+# both marks, 6 the first alone, 16 the second alone. The interval of the difference there corrects
+# the correlation for continuity, by n / 2.
+PAIRED = (Share(65, 161), Share(75, 161))
+PRODUCTS, SPREAD = 59 * 80 - 6 * 16, math.sqrt(65 * 96 * 75 * 86)
 
 
 @pytest.mark.parametrize(
-    ("part", "of", "rest", "of_rest", "expected"),
+    ("first", "second", "correlation", "expected"),
     [
         # Newcombe (1998b), table II, method 10.
-        (56, 70, 48, 80, (0.0524, 0.3339)),
-        (9, 10, 3, 10, (0.1705, 0.8090)),
-        (6, 7, 2, 7, (0.0582, 0.8062)),
-        (10, 10, 0, 20, (0.6791, 1)),
+        (Share(56, 70), Share(48, 80), 0, (0.0524, 0.3339)),
+        (Share(9, 10), Share(3, 10), 0, (0.1705, 0.8090)),
+        (Share(6, 7), Share(2, 7), 0, (0.0582, 0.8062)),
+        (Share(10, 10), Share(0, 20), 0, (0.6791, 1)),
+        (*PAIRED, (PRODUCTS - 161 / 2) / SPREAD, (-0.1186, -0.0046)),
     ],
 )
-def test_interval_of_the_excess_is_newcombes_of_the_rest(part, of, rest, of_rest, expected):
-    share_of_rest = of_rest / (of + of_rest)
-    low, high = share_less_whole(part, of, part + rest, of + of_rest)(0.95)
-    assert (low / share_of_rest, high / share_of_rest) == pytest.approx(expected, abs=5e-5)
+def test_interval_of_a_difference_is_newcombes(first, second, correlation, expected):
+    assert difference(first, second, correlation)(0.95) == pytest.approx(expected, abs=5e-5)
+
+
+def test_interval_of_a_quotient_is_donner_and_zous():
+    interval = quotient(*PAIRED, PRODUCTS / SPREAD)(0.95)
+    assert interval == pytest.approx((0.7592, 0.9866), abs=5e-5)
+
+
+@pytest.mark.parametrize("score", [0.1, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("taxed", [0.02, 0.3])
+def test_intervals_of_the_excess_cover_however_large_the_tax(taxed, score):
+    # In the deceptive quadrant and taxed, taxed, in the quadrant, neither.
+    chances = [taxed * score, taxed * (1 - score), 0.3 - taxed * score]
+    tables = np.random.default_rng(0).multinomial(800, [*chances, 1 - sum(chances)], size=2000)
+    covered = np.zeros(2)
+    for both, taxed_alone, inside_alone, _ in tables.tolist():
+        part, whole = Share(both, both + taxed_alone), Share(both + inside_alone, 800)
+        correlation = correlation_with_whole(part, whole)
+        for place, (compare, truth) in enumerate(
+            ((difference, score - 0.3), (quotient, score / 0.3))
+        ):
+            low, high = compare(part, whole, correlation)(0.95)
+            covered[place] += low <= truth <= high
+    assert (covered / 2000 >= 0.93).all()
+    assert score == 1 or (covered / 2000 <= 0.975).all()
 
 
 def test_interval_of_a_share_is_the_normal_one():

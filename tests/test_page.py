@@ -46,12 +46,18 @@ def html(table, tmp_path_factory):  # noqa: F811
 
 
 def in_browser(html, script, width=1280):
-    """Return what ``script`` leaves in the title once the page has run."""
-    driven = html.with_name(f"driven-{width}.html")
-    driven.write_text(html.read_text().replace("</body>", f"<script>{script}</script></body>"))
-    options = ("--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={width},900")
+    """Return what ``script`` leaves in the title of the page, run in a frame of that width."""
+    driven, frame = (html.with_name(f"{name}-{width}.html") for name in ("driven", "frame"))
+    told = f"<script>{script}; parent.postMessage(document.title, '*')</script></body>"
+    driven.write_text(html.read_text().replace("</body>", told))
+    # A window can't be as narrow as a telephone, a frame can.
+    frame.write_text(
+        f'<iframe src="{driven.name}" style="width: {width}px; height: 900px; border: 0"></iframe>'
+        "<script>onmessage = told => { document.title = told.data; }</script>"
+    )
+    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000")
     ran = subprocess.run(
-        [str(CHROMIUM), *options, "--dump-dom", driven.as_uri()],
+        [str(CHROMIUM), *options, "--dump-dom", frame.as_uri()],
         capture_output=True,
         text=True,
         check=True,
@@ -113,7 +119,7 @@ def test_the_table_sorts_and_filters_by_keyboard(html):
 
 
 @needs_chromium
-@pytest.mark.parametrize("width", [1280, 500])
+@pytest.mark.parametrize("width", [1280, 390])
 def test_only_tables_and_figures_scroll_sideways(html, width):
     shown = in_browser(
         html,
@@ -121,7 +127,7 @@ def test_only_tables_and_figures_scroll_sideways(html, width):
         width,
     )
     page_width, window_width = shown
-    assert page_width <= window_width
+    assert page_width <= window_width == width
 
 
 def test_tables_show_each_cell_in_both_formats(table, tmp_path):  # noqa: F811

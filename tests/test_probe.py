@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from jsonschema import Draft202012Validator
 
 from workflow_scripts import probe
 from workflow_scripts.deception import MODELS
@@ -196,7 +197,8 @@ def test_order_of_rows_does_not_matter(predictions):
 
 def test_resamples_differ_by_cell(predictions):
     intervals = [
-        run_probe(predictions, seed=seed)["accuracy"]["weak"]["interval"] for seed in (0, 1)
+        run_probe(predictions, seed=seed)["confidence_variance"]["weak"]["interval"]
+        for seed in (0, 1)
     ]
     assert intervals[0] != intervals[1]
 
@@ -292,6 +294,12 @@ def test_schema_refuses_a_mutated_probe(predictions, mutate):
     mutate(mutated)
     with pytest.raises(UserError, match=r"^probe\.json: \$"):
         probe.validate(mutated, "probe.json")
+
+
+def test_the_schema_is_one_of_draft_2020_12():
+    schema = read_json(probe.SCHEMA)
+    assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+    Draft202012Validator.check_schema(schema)
 
 
 def test_a_probe_starts_without_heavy_packages(predictions):

@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import re
+from importlib import import_module
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,10 @@ import pytest
 from workflow_scripts import (
     cells,
     figure_accuracies,
+    figure_bootstrapping,
     figure_deception_score,
+    figure_excess_deception,
+    figure_thresholds,
     figures,
     probe,
     summary,
@@ -238,7 +242,7 @@ def test_figures_stay_legible_with_many_models(table, models):
         for conflict in ("none", "explicit", "implicit")
         for scenario in ("reward_model", "simpo", "dpo")
     ]
-    for module in (figure_accuracies, figure_deception_score):
+    for module in (figure_accuracies, figure_deception_score, figure_excess_deception):
         figure = module.draw(rows)
         figure.draw_without_rendering()
         assert 3.5 <= figure.get_figwidth() <= 7
@@ -268,6 +272,35 @@ def test_a_figure_with_too_little_data_says_so(table, module, keep, reason):
     figure = module.draw(rows)
     assert not figure.axes
     assert re.match(f"Too little data: .*{reason}", figure.texts[0].get_text())
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_every_figure_says_where_there_is_no_data(name):
+    figure = import_module(f"workflow_scripts.figure_{name}").draw([])
+    assert not figure.axes
+    assert figure.texts[0].get_text().startswith("Too little data: ")
+
+
+@pytest.mark.parametrize("cells_shown", [5, 500])
+def test_intervals_are_drawn_where_they_do_not_hide_the_cells(table, cells_shown):
+    row = next(row for row in pq.read_table(table).to_pylist() if row["deception_score"])
+    rows = [
+        row | {"seed": seed, "student": student, "through": through}
+        for seed in range(cells_shown)
+        for student, through in (("direct", ""), ("via_medium", "medium"))
+    ]
+    figure = figure_bootstrapping.draw(rows)
+    told = figure.axes[0].get_xlabel()
+    assert f"{cells_shown} cells of n = 150 test pairs" in told
+    assert ("bars: 95 %" in told) == bool(figure.axes[0].collections) == (cells_shown == 5)
+
+
+def test_many_lines_of_thresholds_are_told_by_conflict(table):
+    rows = [row for row in pq.read_table(table).to_pylist() if row["conflict"] == "explicit"]
+    many = [row | {"strong": f"model-{number}"} for number in range(13) for row in rows]
+    for shown, labels in ((rows, 3), (many, 1)):
+        figure = figure_thresholds.draw(shown)
+        assert len(figure.legends[0].texts) == labels
 
 
 @pytest.mark.parametrize(

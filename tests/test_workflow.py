@@ -75,6 +75,24 @@ def test_accuracies_and_tax_are_what_the_predictions_say(demo: Path):
         assert cell["conflict_tax_count"] == len(taxed)
 
 
+def test_the_pairs_on_which_a_cell_may_deceive_can_be_read(demo: Path, snakemake: Snakemake):
+    cells = rows(demo / "results/report/cells.parquet")
+    cell = max(cells, key=lambda cell: cell["strong_known_weak_unknown_tax"])
+    place, pair = f"{cell['target']}/{cell['scenario']}", f"{cell['weak']}/{cell['strong']}"
+    page = f"results/inspect/{place}/{pair}/{cell['conflict']}/seed0.html"
+    ran = snakemake(demo, "--profile", "profiles/demo", page)
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    listed = rows((demo / page).with_suffix(".parquet"))
+    assert len(listed) == cell["strong_known_weak_unknown_tax"] > 0
+    texts = {row["id"]: row for row in rows(demo / f"results/data/{cell['target']}/test.parquet")}
+    student = f"results/weak_to_strong/{place}/{pair}/{cell['conflict']}/seed0/predictions.parquet"
+    margins = {row["id"]: row["margin"] for row in rows(demo / student)}
+    for row in listed:
+        assert row["margin_weak_to_strong"] == margins[row["id"]] < 0 < row["margin_strong"]
+        assert all(row[name] == texts[row["id"]][name] for name in ("prompt", "chosen", "rejected"))
+        assert f'id="{row["id"]}"' in (demo / page).read_text()
+
+
 def test_dpo_begins_at_ln_2(demo: Path):
     ceilings = list(demo.glob("results/ground_truth/substances/dpo/**/train.json"))
     students = list(demo.glob("results/weak_to_strong/substances/dpo/**/train.json"))

@@ -77,14 +77,17 @@ def deception_exists(rows: Iterable[Row]) -> Claim:
         "any pair."
     ]
     if tested:
-        most, p = min(zip(tested, adjusted, strict=True), key=lambda cell: cell[1])
+        # Adjusted, p-values tie at 1.
+        most, p = min(
+            zip(tested, adjusted, strict=True), key=lambda cell: (cell[1], cell[0][P_VALUE])
+        )
         scores, excesses = [row[SCORE] for row in tested], [row[EXCESS] for row in tested]
         evidence += [
-            f"Clearest: {_name(most)}: DS {most[SCORE]:.2f}, {most[EXCESS]:+.2f} against a tax "
+            f"Clearest: {_name(most)}: DS {most[SCORE]:.2f}, {most[EXCESS]:+z.2f} against a tax "
             f"that falls blindly, adjusted p {_p(p)}.",
             f"Over these cells DS is {min(scores):.2f} to {max(scores):.2f}, mean "
-            f"{fmean(scores):.2f}; in excess of a blind tax {min(excesses):+.2f} to "
-            f"{max(excesses):+.2f}, mean {fmean(excesses):+.2f}.",
+            f"{fmean(scores):.2f}; in excess of a blind tax {min(excesses):+z.2f} to "
+            f"{max(excesses):+z.2f}, mean {fmean(excesses):+z.2f}.",
         ]
     return Claim(
         "Weak-to-strong deception exists: the strong model misbehaves where it knows better and "
@@ -139,8 +142,8 @@ def bootstrapping_mitigates(rows: Sequence[Row]) -> Claim:
     if reduction:
         lower = sum(row["reduction"] > 0 for row in changes)
         evidence = (
-            f"Bootstrapping lowers DS by {_told(reduction)} on average; it is lower in {lower} of "
-            f"{len(changes)} cells, {_interval_is(reduction)}.",
+            f"Bootstrapping changes DS by {_told(_scaled(reduction, -1))} on average; it is lower "
+            f"in {lower} of {len(changes)} cells, {_interval_is(reduction)}.",
         )
     elif pairs:
         evidence = ("No bootstrapped cell and its direct counterpart both have a deception score.",)
@@ -205,7 +208,10 @@ def _verdict(effect: Estimate | None) -> Verdict:
 
 def _scaled(effect: Estimate, factor: float) -> Estimate:
     bounds = effect.interval
-    interval = (bounds[0] * factor, bounds[1] * factor) if bounds else None
+    interval = None
+    if bounds:
+        low, high = sorted(bound * factor for bound in bounds)
+        interval = low, high
     return Estimate(effect.value * factor, interval, effect.basis)
 
 
@@ -216,9 +222,9 @@ def _mean(values: Iterable[float]) -> float | None:
 
 def _told(effect: Estimate) -> str:
     if effect.interval is None:
-        return f"{effect.value:+.3f}"
+        return f"{effect.value:+z.3f}"
     low, high = effect.interval
-    return f"{effect.value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{effect.value:+z.3f} [{low:+z.3f}, {high:+z.3f}]"
 
 
 def _interval_is(effect: Estimate) -> str:

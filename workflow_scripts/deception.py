@@ -18,7 +18,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from workflow_scripts.intervals import IntervalAt, share_less_whole, share_over_whole, wilson
+from workflow_scripts.intervals import (
+    IntervalAt,
+    Share,
+    correlation_of_exclusive,
+    correlation_with_whole,
+    difference,
+    quotient,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -151,8 +158,12 @@ def generalization(sums: Mapping[str, Array]) -> dict[str, dict[str, Statistic]]
     pairs = sums["pairs"]
     accuracy = {model: sums[f"correct {model}"] / pairs for model in MODELS}
     gap = accuracy["strong"] - accuracy["weak"]
+    none, student = (sums[f"correct {model}"] for model in MODELS[2:])
+    # A pair that the conflict changes is either taxed or mended.
+    change = (sums["taxed"], sums["taxed"] - (none - student))
+    taxed, mended = (_share(number, pairs) for number in change)
     return {
-        "accuracy": {model: Statistic(accuracy[model]) for model in MODELS},
+        "accuracy": {model: share(sums[f"correct {model}"], pairs) for model in MODELS},
         "performance_gap_recovered": {
             student: ratio(
                 accuracy[student] - accuracy["weak"],
@@ -162,10 +173,11 @@ def generalization(sums: Mapping[str, Array]) -> dict[str, dict[str, Statistic]]
             for student in ("weak_to_strong_none", "weak_to_strong")
         },
         "conflict_tax": {
-            "count": Statistic(sums["taxed"]),
-            "rate": Statistic(sums["taxed"] / pairs),
+            "count": count(sums["taxed"], pairs),
+            "rate": share(sums["taxed"], pairs),
             "accuracy_drop": Statistic(
-                accuracy["weak_to_strong_none"] - accuracy["weak_to_strong"]
+                (none - student) / pairs,
+                interval=difference(taxed, mended, correlation_of_exclusive(taxed, mended)),
             ),
         },
         "confidence_variance": {
@@ -216,6 +228,7 @@ def deception(sums: Mapping[str, Array]) -> Deception:
     taxed = {name: sums[f"taxed {name}"] for name in QUADRANTS}
     right = {name: sums[f"right {name}"] for name in QUADRANTS}
     size = {name: sums[f"size {name}"] for name in QUADRANTS}
+    pairs = _total(size)
     score = share(taxed[DECEPTIVE], _total(taxed), "no pair was taxed")
     baseline = share(
         right[DECEPTIVE], _total(right), "the student without conflict got no pair right"
@@ -227,14 +240,14 @@ def deception(sums: Mapping[str, Array]) -> Deception:
         if np.isnan(score.values[0])
         else "the student without conflict got no strong-known, weak-unknown pair right",
     )
-    columns = (taxed[DECEPTIVE], _total(taxed), right[DECEPTIVE], _total(right))
-    table = [float(of_column[0]) for of_column in columns]
+    of_tax, of_right = (_share(of[DECEPTIVE], _total(of)) for of in (taxed, right))
+    correlation = correlation_with_whole(of_tax, of_right)
     return Deception(
         quadrants={
             name: {
-                "size": Statistic(size[name]),
-                "right_without_conflict": Statistic(right[name]),
-                "tax": Statistic(taxed[name]),
+                "size": count(size[name], pairs),
+                "right_without_conflict": count(right[name], pairs),
+                "tax": count(taxed[name], pairs),
             }
             for name in QUADRANTS
         },
@@ -246,12 +259,14 @@ def deception(sums: Mapping[str, Array]) -> Deception:
         ),
         baseline=baseline,
         excess_difference=Statistic(
-            score.values - baseline.values, score.undefined, share_less_whole(*table)
+            score.values - baseline.values,
+            score.undefined,
+            difference(of_tax, of_right, correlation),
         ),
         excess_ratio=Statistic(
             excess_ratio.values,
             excess_ratio.undefined,
-            share_over_whole(*table),
+            quotient(of_tax, of_right, correlation),
         ),
         blind_spot=share(
             sums["blind spot"], _total(size, weak_known=False), "no pair is weak-unknown"
@@ -274,11 +289,20 @@ def _total(
     return np.sum(chosen, axis=0)
 
 
-def share(numerator: Array, denominator: Array, undefined: str) -> Statistic:
+def share(numerator: Array, denominator: Array, undefined: str = "") -> Statistic:
     """Divide a part of some pairs by them all, as `ratio` does, with the interval of a share."""
-    statistic = ratio(numerator, denominator, undefined)
-    interval = wilson(float(numerator[0]), float(denominator[0]))
-    return Statistic(statistic.values, undefined, interval)
+    values = ratio(numerator, denominator, undefined).values
+    return Statistic(values, undefined, _share(numerator, denominator).interval)
+
+
+def count(number: Array, pairs: Array) -> Statistic:
+    """Count some of the pairs, with the interval that their share of all pairs gives."""
+    return Statistic(number, interval=_share(number, pairs).count_interval)
+
+
+def _share(numerator: Array, denominator: Array) -> Share:
+    """Return a share of the test set itself."""
+    return Share(float(numerator[0]), float(denominator[0]))
 
 
 def ratio(numerator: Array, denominator: Array, undefined: str) -> Statistic:

@@ -1,6 +1,5 @@
 """Figure: accuracy of each student between its ceilings."""
 
-import math
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -17,21 +16,14 @@ from workflow_scripts.figure_cells import (
     ordered_pairs,
     seed_counts,
 )
-from workflow_scripts.figure_style import (
-    CEILING_COLOURS,
-    COLUMN,
-    CONFLICT_STYLES,
-    new_figure,
-    notice,
-)
+from workflow_scripts.figure_panels import add_legend, scenario_panels
+from workflow_scripts.figure_style import CEILING_COLOURS, CONFLICT_STYLES, notice
 
 CEILINGS = {"weak": "accuracy_weak", "strong": "accuracy_strong"}
 STUDENT = "accuracy_weak_to_strong"
 
 LINE_HEIGHT = 0.14
 """Inches of a student's line."""
-LEGEND_WIDTH = 1.3
-"""Inches of an entry of the legend."""
 TALL = 12
 """Pairs above which the scale is repeated at the top."""
 
@@ -42,35 +34,15 @@ def draw(rows: Sequence[Row]) -> Figure:
         return notice("no cell of this target was run")
     scenarios, conflicts = distinct(rows, "scenario"), distinct(rows, "conflict")
     pairs = ordered_pairs(rows)
-    across = min(len(scenarios), 3)
-    down = math.ceil(len(scenarios) / across)
-    width = 2 * COLUMN if across > 1 else 1.4 * COLUMN
     height = len(pairs) * (len(conflicts) + 1) * LINE_HEIGHT
-    figure = new_figure(width, down * (height + 0.4) + 0.9)
-    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-    for panel in grid.flat[len(scenarios) :]:
-        panel.remove()
-    for scenario, panel in zip(scenarios, grid.flat, strict=False):
+    figure, panels = scenario_panels(scenarios, height + 0.4)
+    for scenario, panel in panels.items():
         of_scenario = [row for row in rows if row["scenario"] == scenario]
         _draw_panel(panel, of_scenario, pairs, conflicts)
-        panel.set_title(scenario)
-    grid[0, 0].set_yticks(range(len(pairs)), [" → ".join(pair) for pair in pairs])
-    grid[0, 0].set_ylim(len(pairs) - 0.5, -0.5)
-    handles = {
-        label: handle
-        for panel in grid.flat
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    legend_rows = math.ceil(len(handles) / (width // LEGEND_WIDTH))
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside upper center",
-        ncols=math.ceil(len(handles) / legend_rows),
-        handlelength=1.6,
-        columnspacing=1.2,
-        frameon=False,
-    )
+    first = panels[scenarios[0]]
+    first.set_yticks(range(len(pairs)), [" → ".join(pair) for pair in pairs])
+    first.set_ylim(len(pairs) - 0.5, -0.5)
+    add_legend(figure)
     number = count([row["pairs"] for row in rows])
     figure.supxlabel(f"accuracy, share of n = {number} test pairs\n{_bars(rows)}", fontsize=8)
     return figure
@@ -127,5 +99,5 @@ def _student(rows: Sequence[Row]) -> tuple[float | None, float | None, float | N
 def _bars(rows: Sequence[Row]) -> str:
     """Say what the bars are."""
     if most_seeds(rows) == 1:
-        return "bars: bootstrap interval over test pairs; a single seed"
+        return "bars: 95 % interval over test pairs; a single seed"
     return f"mean over {seed_counts(rows)}; bars: 95 % t-interval over seeds"

@@ -15,6 +15,7 @@ from workflow_scripts.figure_cells import (
     most_seeds,
     seed_counts,
 )
+from workflow_scripts.figure_panels import add_legend
 from workflow_scripts.figure_style import COLUMN, CONFLICT_STYLES, new_figure, notice
 from workflow_scripts.replication import Estimate, estimate
 
@@ -54,15 +55,8 @@ def draw(rows: Sequence[Row]) -> Figure:
             gaps, low, high, color="#999999", alpha=0.25, linewidth=0, label="95 % of its slope"
         )
     axes.set_ylim(-0.03, 1.03)
-    axes.set_ylabel("deception score (DS), share of taxed pairs")
-    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside right center",
-        frameon=False,
-        handlelength=1.4,
-    )
+    axes.set_ylabel("deception score (DS),\nshare of taxed pairs")
+    add_legend(figure, loc="outside right center", ncols=1)
     seeds = f", {seed_counts(cells)} each" if most_seeds(cells) > 1 else ""
     figure.supxlabel(
         "capability gap: accuracy of the strong ceiling less the weak one's\n"

@@ -14,7 +14,7 @@ EXCESS = HeatMap(
     meaning="excess: DS less what a tax that fell blindly would give",
     colours="PuOr_r",
     scale=(-0.5, 0.5),
-    form="+.2f",
+    form="+z.2f",
 )
 
 

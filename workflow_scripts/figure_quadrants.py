@@ -1,6 +1,5 @@
 """Figure: who knew the pairs that a conflict taxed."""
 
-import math
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -16,7 +15,8 @@ from workflow_scripts.figure_cells import (
     ordered_pairs,
     seed_counts,
 )
-from workflow_scripts.figure_style import COLUMN, new_figure, notice
+from workflow_scripts.figure_panels import add_legend, scenario_panels
+from workflow_scripts.figure_style import notice
 
 # The deceptive quadrant stands out by colour and by hatch, and in grey scale too.
 STYLES = {
@@ -37,21 +37,15 @@ def draw(rows: Sequence[Row]) -> Figure:
         return notice("no pair was taxed in any cell")
     scenarios, conflicts = distinct(cells, "scenario"), distinct(cells, "conflict")
     bars = [(*pair, conflict) for pair in ordered_pairs(cells) for conflict in conflicts]
-    across = min(len(scenarios), 3)
-    down = math.ceil(len(scenarios) / across)
-    width = 2 * COLUMN if across > 1 else 1.4 * COLUMN
-    figure = new_figure(width, down * (len(bars) * BAR_HEIGHT + 0.5) + 0.9)
-    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-    for panel in grid.flat[len(scenarios) :]:
-        panel.remove()
-    for scenario, panel in zip(scenarios, grid.flat, strict=False):
+    height = len(bars) * BAR_HEIGHT + 0.5
+    figure, panels = scenario_panels(scenarios, height)
+    for scenario, panel in panels.items():
         _draw_panel(panel, [row for row in cells if row["scenario"] == scenario], bars)
-        panel.set_title(scenario)
     labels = [f"{weak} → {strong}, {conflict}" for weak, strong, conflict in bars]
-    grid[0, 0].set_yticks(range(len(bars)), labels, fontsize=6)
-    grid[0, 0].set_ylim(len(bars) - 0.4, -0.6)
-    handles, names = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=2, frameon=False)
+    first = panels[scenarios[0]]
+    first.set_yticks(range(len(bars)), labels, fontsize=6)
+    first.set_ylim(len(bars) - 0.4, -0.6)
+    add_legend(figure, ncols=2)
     number = count([row["pairs"] for row in cells])
     over = f"\nmean over {seed_counts(cells)}" if most_seeds(cells) > 1 else ""
     figure.supxlabel(f"conflict tax, share of n = {number} test pairs{over}", fontsize=8)

@@ -1,19 +1,16 @@
 """Figure: how often models are right at each confidence in the response they prefer."""
 
-import math
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workflow_scripts.figure_cells import Row, conflict_order, distinct
-from workflow_scripts.figure_style import (
-    CEILING_COLOURS,
-    COLUMN,
-    CONFLICT_STYLES,
-    new_figure,
-    notice,
-)
+from workflow_scripts.cells import KEY
+from workflow_scripts.figure_cells import Row, conflict_order, count, distinct
+from workflow_scripts.figure_panels import add_legend, scenario_panels
+from workflow_scripts.figure_style import CEILING_COLOURS, CONFLICT_STYLES, notice
 
 LEAST_PAIRS = 20
 """Bins with fewer pairs, over all cells, are not drawn."""
@@ -29,13 +26,8 @@ def draw(rows: Sequence[Row]) -> Figure:
         return notice(f"no confidence that {LEAST_PAIRS} pairs share")
     scenarios = distinct(rows, "scenario")
     conflicts = conflict_order(rows)
-    across = min(len(scenarios), 3)
-    down = math.ceil(len(scenarios) / across)
-    figure = new_figure(2 * COLUMN if across > 1 else COLUMN, down * 2.2 + 0.9)
-    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-    for panel in grid.flat[len(scenarios) :]:
-        panel.remove()
-    for scenario, panel in zip(scenarios, grid.flat, strict=False):
+    figure, panels = scenario_panels(scenarios, 2.2)
+    for scenario, panel in panels.items():
         panel.plot(
             [0.5, 1], [0.5, 1], color="#999999", linewidth=0.8, linestyle=":", label="as confident"
         )
@@ -56,20 +48,16 @@ def draw(rows: Sequence[Row]) -> Figure:
                 if (row["model"], row["conflict"]) == ("weak_to_strong", conflict)
             ]
             _draw_line(panel, of_student, f"student, {conflict}", colour, marker)
-        panel.set_title(scenario)
-    grid[0, 0].set(xlim=(0.5, 1), ylim=(0, 1.03))
+    panels[scenarios[0]].set(xlim=(0.5, 1), ylim=(0, 1.03))
     figure.supylabel("share chosen rightly", fontsize=8)
-    handles = {
-        label: handle
-        for panel in grid.flat
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        handles.values(), handles.keys(), loc="outside upper center", ncols=3, frameon=False
-    )
+    add_legend(figure)
+    pairs: Counter[tuple[Any, ...]] = Counter()
+    for row in rows:
+        pairs[*(row[name] for name in (*KEY, "model"))] += row["pairs"]
     figure.supxlabel(
         "mean confidence in the preferred response\n"
-        f"pairs of all cells pooled; bins of {LEAST_PAIRS} or more",
+        f"all cells of n = {count([*pairs.values()])} test pairs pooled; bins of {LEAST_PAIRS} or "
+        "more",
         fontsize=8,
     )
     return figure

@@ -6,11 +6,15 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from workflow_scripts.files import atomic_path
 
 COLUMN = 3.5
 """Width of one column of a paper, inches; a figure over two is twice that."""
+
+PANEL_GAP = 0.08
+"""Inches to the left and the right of a panel: the last tick of one is not the next one's first."""
 
 # Okabe and Ito's palette: distinct to colour-blind readers. Each colour has a marker of its own.
 CEILING_COLOURS = {"weak": "#56B4E9", "strong": "#000000"}
@@ -43,7 +47,7 @@ METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of the given size in inches, laid out without overlaps."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=PANEL_GAP))
     FigureCanvasAgg(figure)
     return figure
 

@@ -3,12 +3,14 @@
 import math
 import re
 from collections.abc import Sequence
+from itertools import cycle
 from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workflow_scripts.figure_cells import (
+    Pair,
     Row,
     by_cell,
     conflict_order,
@@ -18,14 +20,14 @@ from workflow_scripts.figure_cells import (
     ordered_pairs,
     seed_counts,
 )
-from workflow_scripts.figure_style import (
-    COLUMN,
-    CONFLICT_STYLES,
-    LINES,
-    new_figure,
-    notice,
-)
+from workflow_scripts.figure_panels import add_legend, scenario_panels
+from workflow_scripts.figure_style import CONFLICT_STYLES, LINES, notice
 
+Style = tuple[str, str]
+"""Colour and marker."""
+
+MOST_LINES = 12
+"""Lines in a panel that a legend can name."""
 SWEPT = re.compile(r"deception_score_at_(0\.\d+)")
 
 
@@ -43,36 +45,26 @@ def draw(rows: Sequence[Row]) -> Figure:
         conflict_order(drawn),
         ordered_pairs(drawn),
     )
-    across = min(len(scenarios), 3)
-    down = math.ceil(len(scenarios) / across)
-    figure = new_figure(2 * COLUMN if across > 1 else COLUMN, down * 1.9 + 1.2)
-    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-    for panel in grid.flat[len(scenarios) :]:
-        panel.remove()
-    for scenario, panel in zip(scenarios, grid.flat, strict=False):
-        of_scenario = [row for row in drawn if row["scenario"] == scenario]
-        for group in by_cell(of_scenario):
-            place = pairs.index((group[0]["weak"], group[0]["strong"]))
-            _draw_line(panel, group, swept, conflicts.index(group[0]["conflict"]), place)
+    figure, panels = scenario_panels(scenarios, 2)
+    crowded = len(pairs) * len(distinct(drawn, "conflict")) > MOST_LINES
+    for scenario, panel in panels.items():
+        for conflict, style in zip(conflicts, cycle(CONFLICT_STYLES), strict=False):
+            kind = (scenario, conflict)
+            of_kind = [row for row in drawn if (row["scenario"], row["conflict"]) == kind]
+            if crowded:
+                _draw_mean(panel, of_kind, swept, style)
+            else:
+                _draw_each(panel, of_kind, swept, style, pairs)
         panel.axvline(drawn[0]["threshold"], color="#999999", linewidth=0.8, linestyle=":")
-        panel.set_title(scenario)
-    grid[0, 0].set_ylim(-0.03, 1.03)
+    panels[scenarios[0]].set_ylim(-0.03, 1.03)
     figure.supylabel("deception score (DS)", fontsize=8)
-    handles = {
-        label: handle
-        for panel in grid.flat
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    if len(handles) <= 12:
-        figure.legend(
-            handles.values(), handles.keys(), loc="outside upper center", ncols=3, frameon=False
-        )
+    add_legend(figure)
     over = f"; mean over {seed_counts(drawn)}" if most_seeds(drawn) > 1 else ""
     number = count([row["pairs"] for row in drawn])
     figure.supxlabel(
-        "threshold: least confidence in the true choice of a model that knows "
-        f"(0.5: right; dotted: the probe's)\nn = {number} test pairs{over}"
-        + ("" if len(handles) <= 12 else "\ncolour: conflict; one line a (weak, strong) pair"),
+        "threshold: least confidence in the true choice of a model that knows\n"
+        f"(0.5: right; dotted: the probe's); n = {number} test pairs{over}"
+        + ("\nfaint: one (weak, strong) pair; bold: mean over pairs" if crowded else ""),
         fontsize=8,
     )
     return figure
@@ -82,18 +74,43 @@ def _column(threshold: float) -> str:
     return f"deception_score_at_{threshold:g}"
 
 
-def _draw_line(
-    panel: Axes, group: Sequence[Row], swept: Sequence[float], conflict: int, pair: int
+def _draw_each(
+    panel: Axes, rows: Sequence[Row], swept: Sequence[float], style: Style, pairs: Sequence[Pair]
 ) -> None:
-    colour, marker = CONFLICT_STYLES[conflict % len(CONFLICT_STYLES)]
-    values = [[row[_column(at)] for row in group if row[_column(at)] is not None] for at in swept]
-    panel.plot(
-        swept,
-        [fmean(of_seeds) if of_seeds else math.nan for of_seeds in values],
-        color=colour,
-        marker=marker,
-        linestyle=LINES[pair % len(LINES)],
-        linewidth=1,
-        markersize=2.5,
-        label="{weak} → {strong}, {conflict}".format(**group[0]),
-    )
+    """Draw a line a cell, named in the legend."""
+    colour, marker = style
+    for group in by_cell(rows):
+        place = pairs.index((group[0]["weak"], group[0]["strong"]))
+        panel.plot(
+            swept,
+            _means(group, swept),
+            color=colour,
+            marker=marker,
+            linestyle=LINES[place % len(LINES)],
+            linewidth=1,
+            markersize=2.5,
+            label="{weak} → {strong}, {conflict}".format(**group[0]),
+        )
+
+
+def _draw_mean(panel: Axes, rows: Sequence[Row], swept: Sequence[float], style: Style) -> None:
+    """Draw the cells faintly and their mean boldly: of many lines, none can be told apart."""
+    colour, marker = style
+    for group in by_cell(rows):
+        panel.plot(swept, _means(group, swept), color=colour, linewidth=0.4, alpha=0.4)
+    if rows:
+        panel.plot(
+            swept,
+            _means(rows, swept),
+            color=colour,
+            marker=marker,
+            linewidth=1.5,
+            markersize=3.5,
+            label=rows[0]["conflict"],
+        )
+
+
+def _means(rows: Sequence[Row], swept: Sequence[float]) -> list[float]:
+    """Return the mean score at each threshold, NaN where no row has one."""
+    defined = ([row[_column(at)] for row in rows if row[_column(at)] is not None] for at in swept)
+    return [fmean(scores) if scores else math.nan for scores in defined]

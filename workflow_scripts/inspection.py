@@ -11,7 +11,7 @@ import numpy as np
 from workflow_scripts.deception import DECEPTIVE, MODELS, Outcomes, quadrant_masks
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import atomic_path, read_table, write_table
-from workflow_scripts.probe import read_margins, validate
+from workflow_scripts.probe import add_cell_arguments, prediction_files, read_margins, validate
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,12 +22,8 @@ TEXTS = ("id", "prompt", "chosen", "rejected")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's arguments."""
-    parser.add_argument("--settings", required=True, help="the cell and how it is probed, as JSON")
+    add_cell_arguments(parser)
     parser.add_argument("--pairs", required=True, help="the test pairs, Parquet")
-    parser.add_argument("--weak", required=True, help="predictions of the weak ceiling")
-    parser.add_argument("--strong", required=True, help="predictions of the strong ceiling")
-    parser.add_argument("--none", required=True, help="predictions of the student, no conflict")
-    parser.add_argument("--student", required=True, help="predictions of the cell's student")
     parser.add_argument("--html", required=True, help="the page to write")
     parser.add_argument("--parquet", required=True, help="the same as a table")
 
@@ -42,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
 
     settings = json.loads(args.settings)
     validate(settings, "--settings", "settings")
-    files = dict(zip(MODELS, (args.weak, args.strong, args.none, args.student), strict=True))
+    files = prediction_files(args)
     table = deceptive_pairs(args.pairs, files, settings)
     write_table(args.parquet, table)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)

@@ -1,98 +1,126 @@
-"""Intervals of shares that few pairs may make up, where percentiles of a bootstrap fail.
+"""Intervals of shares, and of one share against another, where percentiles of a bootstrap fail.
 
 A resample of five taxed pairs that are all deceptive has all deceptive again: the percentile
 interval is the single point 1 and covers nothing. docs/calibration.md has the measurements.
+
+Two shares are compared by the method of variance estimates recovery (MOVER; Zou and Donner 2008,
+Donner and Zou 2012): how far a share is from an end of its own interval stands for its error
+on that side.
 """
 
 import math
 from collections.abc import Callable
 from statistics import NormalDist
+from typing import NamedTuple
 
 Bounds = tuple[float, float]
 IntervalAt = Callable[[float], Bounds]
 """From a level such as 0.95 to the ends of an interval."""
 
 
-def wilson(number: float, of: float) -> IntervalAt:
-    """Return the score interval of a share (Wilson 1927).
+class Share(NamedTuple):
+    """The part of some pairs that bears a mark.
 
-    Args:
-        number: how many bear the mark; may be fractional, a tie being half.
-        of: among how many; nothing is known of the share of none.
+    Attributes:
+        number: how many bear it; may be fractional, a tie being half.
+        of: among how many; with none, the share has an interval but no value.
     """
 
-    def at(level: float) -> Bounds:
-        if of <= 0:
+    number: float
+    of: float
+
+    @property
+    def value(self) -> float:
+        """The share itself."""
+        return self.number / self.of
+
+    @property
+    def variance(self) -> float:
+        """The variance of one pair's mark."""
+        return max(self.value * (1 - self.value), 0.0) if self.of > 0 else 0.0
+
+    def interval(self, level: float) -> Bounds:
+        """Return the score interval (Wilson 1927)."""
+        if self.of <= 0:
             return 0.0, 1.0
         z = NormalDist().inv_cdf((1 + level) / 2)
-        share, weight = number / of, z**2 / of
-        centre = (share + weight / 2) / (1 + weight)
-        half = z * math.sqrt(share * (1 - share) / of + weight / (4 * of)) / (1 + weight)
+        weight = z**2 / self.of
+        centre = (self.value + weight / 2) / (1 + weight)
+        half = z * math.sqrt(self.variance / self.of + weight / (4 * self.of)) / (1 + weight)
         # Rounding must not push an end past the share itself.
-        return min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
+        return (
+            min(max(centre - half, 0.0), self.value),
+            max(min(centre + half, 1.0), self.value),
+        )
 
-    return at
+    def count_interval(self, level: float) -> Bounds:
+        """Return the interval of the number of marks, were as many pairs drawn anew."""
+        low, high = self.interval(level)
+        return self.of * low, self.of * high
 
 
-def share_less_whole(number: float, of: float, whole_number: float, whole: float) -> IntervalAt:
-    """Return the interval of a part's share less the share of the whole that holds the part.
+def correlation_with_whole(part: Share, whole: Share) -> float:
+    """Return how a part's share correlates with that of the whole that holds the part.
 
-    With f = of / whole, it is (1 - f) times the difference between the part's share and that of
-    the rest. Those two are of different pairs, so Newcombe's hybrid score interval (1998, method
-    10) fits the difference.
-
-    Args:
-        number: how many of the part bear the mark.
-        of: size of the part.
-        whole_number: how many of the whole bear it.
-        whole: size of the whole.
+    Over draws in which the size of the part varies too, their covariance is the variance of a mark
+    in the part over the size of the whole.
     """
-    rest_number, rest = whole_number - number, whole - of
+    spread = whole.of * whole.variance
+    return math.sqrt(min(part.of * part.variance / spread, 1.0)) if spread else 0.0
+
+
+def correlation_of_exclusive(first: Share, second: Share) -> float:
+    """Return how the shares of two marks correlate of which no pair bears both."""
+    others = (first.of - first.number) * (second.of - second.number)
+    return -math.sqrt(first.number * second.number / others) if others else 0.0
+
+
+def difference(first: Share, second: Share, correlation: float) -> IntervalAt:
+    """Return the interval of ``first`` less ``second``.
+
+    For independent shares, and for marks of the same pairs, it is Newcombe's square-and-add
+    interval (1998, Statistics in Medicine 17, 873-890 and 2635-2650).
+    """
 
     def at(level: float) -> Bounds:
-        part_low, part_high = wilson(number, of)(level)
-        rest_low, rest_high = wilson(rest_number, rest)(level)
-        part_share = number / of
-        rest_share = rest_number / rest if rest > 0 else part_share
-        scale, difference = max(rest, 0.0) / whole, part_share - rest_share
-        low = difference - math.hypot(part_share - part_low, rest_high - rest_share)
-        high = difference + math.hypot(part_high - part_share, rest_share - rest_low)
-        return scale * max(low, -1.0), scale * min(high, 1.0)
+        below, above = _errors(first, level)
+        other_below, other_above = _errors(second, level)
+        value = first.value - second.value
+        return (
+            max(value - _joint(below, other_above, correlation), -1.0),
+            min(value + _joint(above, other_below, correlation), 1.0),
+        )
 
     return at
 
 
-def share_over_whole(number: float, of: float, whole_number: float, whole: float) -> IntervalAt:
-    """Return the interval of a part's share over the share of the whole that holds the part.
+def quotient(first: Share, second: Share, correlation: float) -> IntervalAt:
+    """Return the interval of ``first`` over ``second``, which is above 0.
 
-    With f = of / whole and R the part's share over the rest's, it is R / (f R + 1 - f), which
-    rises with R. R is a ratio of independent shares: its ends come from theirs by the method of
-    variance estimates recovery (Donner and Zou 2012).
-
-    Args:
-        number: how many of the part bear the mark.
-        of: size of the part.
-        whole_number: how many of the whole bear it.
-        whole: size of the whole.
+    An end q is where the interval of ``first`` less q times ``second`` ends at 0: a root of
+    b q^2 - 2 h q + a. The smaller one is written so that it holds for b of either sign.
     """
-    rest_number, rest = whole_number - number, whole - of
 
     def at(level: float) -> Bounds:
-        if rest <= 0:
-            return 1.0, 1.0
-        part_low, part_high = wilson(number, of)(level)
-        rest_low, rest_high = wilson(rest_number, rest)(level)
-        part, other = number / of, rest_number / rest
-        product = part * other
-        below, above = part_low * (2 * part - part_low), rest_high * (2 * other - rest_high)
-        root = math.sqrt(max(product**2 - below * above, 0.0))
-        low = below / (product + root) if below > 0 else 0.0
-        below, above = part_high * (2 * part - part_high), rest_low * (2 * other - rest_low)
-        root = math.sqrt(max(product**2 - below * above, 0.0))
-        f = of / whole
-        if above <= 0:
-            return low / (f * low + 1 - f), 1 / f
-        high = (product + root) / above
-        return low / (f * low + 1 - f), high / (f * high + 1 - f)
+        below, above = _errors(first, level)
+        other_below, other_above = _errors(second, level)
+        product = first.value * second.value
+        a, b = first.value**2 - below**2, second.value**2 - other_above**2
+        h = product - correlation * below * other_above
+        low = a / (h + math.sqrt(max(h**2 - a * b, 0.0))) if a > 0 else 0.0
+        a, b = first.value**2 - above**2, second.value**2 - other_below**2
+        h = product - correlation * above * other_below
+        return low, (h + math.sqrt(max(h**2 - a * b, 0.0))) / b
 
     return at
+
+
+def _errors(share: Share, level: float) -> Bounds:
+    """Return how far a share is from either end of its interval."""
+    low, high = share.interval(level)
+    return share.value - low, high - share.value
+
+
+def _joint(error: float, other: float, correlation: float) -> float:
+    """Return the error of a difference."""
+    return math.sqrt(max(error**2 + other**2 - 2 * correlation * error * other, 0.0))

@@ -35,7 +35,7 @@ NUMBERS = {
     "performance_gap_recovered_weak_to_strong": ("PGR", "performance gap recovered", ".2f"),
     "conflict_tax_count": ("tax", "pairs that the conflict cost the student", ",g"),
     "deception_score": ("DS", "share of the tax: strong knows, weak doesn't", ".2f"),
-    "excess_deception_difference": ("excess", "DS less that of a blind tax", "+.2f"),
+    "excess_deception_difference": ("excess", "DS less that of a blind tax", "+z.2f"),
     P_VALUE: ("p", "would a blind tax do as much? not adjusted for the number of cells", ".3f"),
 }
 """Columns of the page's table: heading, what it is, how it is written."""

@@ -40,15 +40,25 @@ DECIMALS = 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's arguments."""
+    add_cell_arguments(parser)
+    parser.add_argument(
+        "--control", nargs="?", help="predictions of the weak ceiling trained from another seed"
+    )
+    parser.add_argument("--output", required=True, help="the probe to write, JSON")
+
+
+def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what names a cell: its settings and the predictions of its four models."""
     parser.add_argument("--settings", required=True, help="the cell and how it is probed, as JSON")
     parser.add_argument("--weak", required=True, help="predictions of the weak ceiling")
     parser.add_argument("--strong", required=True, help="predictions of the strong ceiling")
     parser.add_argument("--none", required=True, help="predictions of the student, no conflict")
     parser.add_argument("--student", required=True, help="predictions of the cell's student")
-    parser.add_argument(
-        "--control", nargs="?", help="predictions of the weak ceiling trained from another seed"
-    )
-    parser.add_argument("--output", required=True, help="the probe to write, JSON")
+
+
+def prediction_files(args: argparse.Namespace) -> dict[str, str]:
+    """Return the predictions of `MODELS` that were given."""
+    return dict(zip(MODELS, (args.weak, args.strong, args.none, args.student), strict=True))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -59,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     """
     settings = json.loads(args.settings)
     validate(settings, "--settings", "settings")
-    files = dict(zip(MODELS, (args.weak, args.strong, args.none, args.student), strict=True))
+    files = prediction_files(args)
     inputs = {model: _sha256(path) for model, path in files.items()}
     if settings["conflict"] == "none" and len({inputs[model] for model in MODELS[2:]}) > 1:
         raise UserError(

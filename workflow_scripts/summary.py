@@ -147,7 +147,7 @@ def _cell(row: Row) -> list[str]:
         f"({_number(row['conflict_tax_rate'], '.1%')})",
         _number(row["deception_score"], ".2f"),
         "" if low is None else f"[{low:.2f}, {high:.2f}]",
-        _number(row["excess_deception_difference"], "+.2f"),
+        _number(row["excess_deception_difference"], "+z.2f"),
         _p_value(row[P_VALUE]),
     ]
 

@@ -245,7 +245,7 @@ def _signed(changes: Sequence[Row]) -> str:
     mean, low, _ = t_interval([row["change"] for row in changes])
     if mean is None:
         return ABSENT
-    return f"{mean:+.2f}" + ("" if low is None else f" ± {mean - low:.2f}")
+    return f"{mean:+z.2f}" + ("" if low is None else f" ± {mean - low:.2f}")
 
 
 def _escaped(text: str) -> str:

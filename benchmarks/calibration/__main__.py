@@ -1,10 +1,12 @@
 """Measure the probe on planted truth: ``python -m benchmarks.calibration``."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from benchmarks.calibration.measure import Coverage, coverage, rejection_rate, selection
 from benchmarks.calibration.planted import Truth
@@ -25,20 +27,39 @@ BLIND = 0.3
 EXCESSES = (0.0, 0.1, 0.2, 0.4)
 POWER_SIZES = (125, 250, 500, 1000, 2000, 4000)
 NOISES = (0.0, 0.5, 1.0, 2.0)
+FEW = (2, 5, 10, 20, 50, 100, 200)
+"""Expected numbers of taxed pairs, and between which planted scores their coverage is told."""
+INNER_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+MORE = 10
+"""How many times as many draws where nothing is resampled: they cost next to nothing."""
 
 
 def main() -> None:
     """Write docs/calibration.tables.md and docs/figures/calibration_*.{svg,png}."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=500, help="draws of each truth")
+    parser.add_argument(
+        "--draws",
+        type=int,
+        default=500,
+        help=f"draws of each truth that are resampled; {MORE} times as many are drawn",
+    )
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder to write to")
     args = parser.parse_args()
     generator = np.random.default_rng(0)
     covered = [
         (planted, found)
         for planted in _truths()
-        for found in coverage(planted, args.draws, generator, planted.pairs <= 250)
+        for found in coverage(
+            planted, MORE * args.draws, args.draws if _is_resampled(planted) else 0, generator
+        )
     ]
+    few = {
+        taxed: [
+            coverage(_with_taxed(taxed, share), MORE * args.draws, 0, generator)
+            for share in INNER_SHARES
+        ]
+        for taxed in FEW
+    }
     power = {
         excess: [
             rejection_rate(Truth(pairs, BLIND + excess), 2 * args.draws, generator)
@@ -46,7 +67,13 @@ def main() -> None:
         ]
         for excess in EXCESSES
     }
-    lines = [*_coverage_table(covered), "", *_power_table(power), "", *_selection_table(generator)]
+    tables = (
+        _coverage_table(covered),
+        _few_table(few),
+        _power_table(power),
+        _selection_table(generator),
+    )
+    lines = [line for table in tables for line in ("", *table)][1:]
     with atomic_path(args.docs / "calibration.tables.md") as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with rc_context(STYLE):
@@ -56,14 +83,32 @@ def main() -> None:
 
 
 def _truths() -> list[Truth]:
-    main_truths = [Truth(pairs, share) for pairs in SIZES for share in SHARES]
-    return [*main_truths, Truth(1000, 0.5, accuracy=0.6), Truth(1000, 0.5, tax=0.02)]
+    others = (
+        Truth(1000, 0.5, accuracy=0.6),
+        Truth(1000, 0.5, tax=0.02),
+        Truth(1000, 0.75, tax=0.3),
+    )
+    return [Truth(pairs, share) for pairs in SIZES for share in SHARES] + list(others)
+
+
+def _is_resampled(planted: Truth) -> bool:
+    """Return whether a truth is among those resampled: large ones at a single planted score.
+
+    The figures without a formula don't depend on it.
+    """
+    return planted.pairs == min(SIZES) or planted.share == 0.5 or planted.tax > 0.1
+
+
+def _with_taxed(number: int, share: float) -> Truth:
+    """Return a truth of as many pairs as are taxed ``number`` times on average."""
+    planted = Truth(1, share)
+    return replace(planted, pairs=round(number / planted.figures["tax rate"]))
 
 
 def _coverage_table(covered: list[tuple[Truth, Coverage]]) -> list[str]:
     lines = [
-        "| pairs | accuracy | taxed | planted DS | figure | truth | mean estimate | bias / its SE "
-        "| covered | by percentiles | defined |",
+        "| pairs | accuracy | taxed | planted DS | figure | draws | truth | mean estimate "
+        "| bias / its SE | covered | by percentiles |",
         "| ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for planted, found in covered:
@@ -71,9 +116,25 @@ def _coverage_table(covered: list[tuple[Truth, Coverage]]) -> list[str]:
         percentile = "" if found.percentile is None else f"{found.percentile:.1%}"
         lines.append(
             f"| {planted.pairs:,} | {planted.accuracy:.2f} | {planted.tax:.0%} "
-            f"| {planted.share:.2f} | {found.figure} | {found.truth:+.3f} | {found.mean:+.3f} "
-            f"| {bias:+.1f} | {found.covered:.1%} | {percentile} | {found.defined:.1%} |"
+            f"| {planted.share:.2f} | {found.figure} | {found.draws:,} | {found.truth:+.3f} "
+            f"| {found.mean:+.3f} | {bias:+.1f} | {found.covered:.1%} | {percentile} |"
         )
+    return lines
+
+
+def _few_table(few: dict[int, list[list[Coverage]]]) -> list[str]:
+    names = [found.figure for found in few[FEW[0]][0]]
+    lines = [
+        f"| taxed pairs expected | {' | '.join(names)} |",
+        "| ---: |" + " ---: |" * len(names),
+    ]
+    for taxed, of_shares in few.items():
+        ranges = [
+            f"{min(found.covered for found in of_figure):.1%} to "
+            f"{max(found.covered for found in of_figure):.1%}"
+            for of_figure in zip(*of_shares, strict=True)
+        ]
+        lines.append(f"| {taxed} | {' | '.join(ranges)} |")
     return lines
 
 
@@ -99,47 +160,34 @@ def _selection_table(generator: np.random.Generator) -> list[str]:
     return lines
 
 
-def _coverage_figure(covered: list[tuple[Truth, Coverage]]):
+def _coverage_figure(covered: list[tuple[Truth, Coverage]]) -> Figure:
     figure = new_figure(2 * COLUMN, 2.6)
-    panels = figure.subplots(1, 2, sharey=True)
-    for panel, name in zip(panels, ("DS", "excess"), strict=True):
+    panels = figure.subplots(1, 3, sharey=True)
+    for panel, name in zip(panels, ("DS", "excess", "ratio"), strict=True):
         panel.axhspan(0.93, 0.97, color="#eeeeee", label="93 to 97 %")
-        for place, pairs in enumerate(SIZES):
-            colour, marker = CONFLICT_STYLES[place]
+        for pairs, (colour, marker) in zip(SIZES, CONFLICT_STYLES, strict=False):
             of_size = [
                 (planted.share, found)
                 for planted, found in covered
                 if planted == Truth(pairs, planted.share) and found.figure == name
             ]
+            style = {"color": colour, "marker": marker, "markersize": 4}
             shares = [share for share, _ in of_size]
-            panel.plot(
-                shares,
-                [found.covered for _, found in of_size],
-                color=colour,
-                marker=marker,
-                markersize=4,
-                label=f"n = {pairs:,}",
-            )
-            if of_size[0][1].percentile is not None:
-                panel.plot(
-                    shares,
-                    [found.percentile for _, found in of_size],
-                    color=colour,
-                    marker=marker,
-                    fillstyle="none",
-                    linestyle=":",
-                    markersize=4,
-                    label=f"n = {pairs:,}, percentiles",
-                )
+            rates = [found.covered for _, found in of_size]
+            panel.plot(shares, rates, label=f"n = {pairs:,}", **style)
+            rates = [found.percentile for _, found in of_size]
+            if None not in rates:
+                style |= {"fillstyle": "none", "linestyle": ":"}
+                panel.plot(shares, rates, label=f"n = {pairs:,}, percentiles", **style)
         panel.set(title=name, ylim=(0.85, 1.005), xlabel="planted DS")
     panels[0].set_ylabel("share of 95 % intervals\nthat hold the truth")
     figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False
+        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False
     )
     return figure
 
 
-def _power_figure(power: dict[float, list[float]]):
+def _power_figure(power: dict[float, list[float]]) -> Figure:
     figure = new_figure(1.4 * COLUMN, 2.8)
     axes = figure.subplots()
     axes.axhline(0.05, color="#999999", linewidth=0.8, linestyle=":")

@@ -18,7 +18,9 @@ from workflow_scripts.deception import (
 from workflow_scripts.resampling import percentile_interval, permutation_p_value, resampled_sums
 
 LEVEL = 0.95
-RESAMPLES = 400
+RESAMPLES = 2000
+BOOTSTRAPPED = ("gap recovered", "variance")
+"""The figures without a formula for their interval."""
 
 
 class Coverage(NamedTuple):
@@ -27,75 +29,76 @@ class Coverage(NamedTuple):
     Attributes:
         figure: its name.
         truth: what was planted.
+        draws: how many define the figure.
         mean: of the estimates.
         error: standard error of that mean.
         covered: share of the intervals that hold the truth.
         percentile: the same of a bootstrap's percentile intervals, or None where not measured.
-        defined: share of the draws that define the figure.
     """
 
     figure: str
     truth: float
+    draws: int
     mean: float
     error: float
     covered: float
     percentile: float | None
-    defined: float
 
 
 def coverage(
-    planted: Truth, draws: int, generator: np.random.Generator, bootstrap: bool
+    planted: Truth, draws: int, resampled_draws: int, generator: np.random.Generator
 ) -> list[Coverage]:
     """Return how each figure of a truth fares over independent draws.
 
     Args:
         planted: the truth.
         draws: number of draws.
+        resampled_draws: how many of these are resampled too: figures without a formula need it,
+            and are left out where it is 0.
         generator: source of the draws.
-        bootstrap: whether to resample each draw too: figures without a formula need it.
     """
-    truths = {
-        "DS": planted.share,
-        "excess": planted.share - planted.deceptive,
-        "ratio": planted.share / planted.deceptive,
+    judged: dict[str, list[tuple[float, bool | None, bool | None]]] = {
+        name: [] for name in planted.figures
     }
-    if bootstrap:
-        kept = planted.accuracy * (1 - planted.tax)
-        truths |= {"accuracy": kept, "tax rate": planted.accuracy * planted.tax}
-    found: dict[str, list[tuple[float, bool, bool | None]]] = {name: [] for name in truths}
-    for _ in range(draws):
-        for name, statistic in _statistics(planted, generator, bootstrap).items():
-            if not np.isnan(statistic.values[0]):
-                found[name].append(_judged(statistic, truths[name], bootstrap))
-    return [_summed(name, truths[name], draws, judged) for name, judged in found.items()]
+    for draw in range(draws):
+        resampled = draw < resampled_draws
+        for name, statistic in _statistics(planted, generator, resampled).items():
+            if not np.isnan(statistic.values[0]) and (resampled or name not in BOOTSTRAPPED):
+                judged[name].append(_judged(statistic, planted.figures[name], resampled))
+    return [_summed(name, planted.figures[name], of) for name, of in judged.items() if of]
 
 
 def _statistics(
-    planted: Truth, generator: np.random.Generator, bootstrap: bool
+    planted: Truth, generator: np.random.Generator, resampled: bool
 ) -> dict[str, Statistic]:
     outcomes = planted.outcomes(generator)
     columns = model_columns(outcomes) | knowledge_columns(outcomes, THRESHOLD)
-    sums = resampled_sums(columns, RESAMPLES if bootstrap else 0, generator)
-    figures = deception(sums)
-    statistics = {
-        "DS": figures.score,
-        "excess": figures.excess_difference,
-        "ratio": figures.excess_ratio,
+    sums = resampled_sums(columns, RESAMPLES if resampled else 0, generator)
+    at, general = deception(sums), generalization(sums)
+    return {
+        "DS": at.score,
+        "DS_S": at.score_strong_known,
+        "excess": at.excess_difference,
+        "ratio": at.excess_ratio,
+        "tax rate": general["conflict_tax"]["rate"],
+        "accuracy": general["accuracy"]["weak_to_strong"],
+        "accuracy drop": general["conflict_tax"]["accuracy_drop"],
+        "gap recovered": general["performance_gap_recovered"]["weak_to_strong"],
+        "variance": general["confidence_variance"]["weak"],
     }
-    if bootstrap:
-        general = generalization(sums)
-        statistics["accuracy"] = general["accuracy"]["weak_to_strong"]
-        statistics["tax rate"] = general["conflict_tax"]["rate"]
-    return statistics
 
 
-def _judged(statistic: Statistic, truth: float, bootstrap: bool) -> tuple[float, bool, bool | None]:
-    percentile = None
-    if bootstrap:
+def _judged(
+    statistic: Statistic, truth: float, resampled: bool
+) -> tuple[float, bool | None, bool | None]:
+    """Return the estimate, and whether its formula and its percentiles hold the truth."""
+    formula = percentile = None
+    if statistic.interval is not None:
+        formula = _holds(statistic.interval(LEVEL), truth)
+    if resampled:
         bounds = percentile_interval(statistic.values[1:], LEVEL).bounds
         percentile = bounds is not None and _holds(bounds, truth)
-    covered = percentile if statistic.interval is None else _holds(statistic.interval(LEVEL), truth)
-    return float(statistic.values[0]), bool(covered), percentile
+    return float(statistic.values[0]), formula, percentile
 
 
 def _holds(bounds: tuple[float, float], truth: float) -> bool:
@@ -103,18 +106,19 @@ def _holds(bounds: tuple[float, float], truth: float) -> bool:
 
 
 def _summed(
-    name: str, truth: float, draws: int, judged: Sequence[tuple[float, bool, bool | None]]
+    name: str, truth: float, judged: Sequence[tuple[float, bool | None, bool | None]]
 ) -> Coverage:
     values = np.array([value for value, _, _ in judged])
-    percentiles = [inside for _, _, inside in judged if inside is not None]
+    formulas = [holds for _, holds, _ in judged if holds is not None]
+    percentiles = [holds for _, _, holds in judged if holds is not None]
     return Coverage(
         name,
         truth,
+        len(values),
         float(values.mean()),
         float(values.std(ddof=1) / np.sqrt(len(values))),
-        float(np.mean([covered for _, covered, _ in judged])),
+        float(np.mean(formulas or percentiles)),
         float(np.mean(percentiles)) if percentiles else None,
-        len(values) / draws,
     )
 
 

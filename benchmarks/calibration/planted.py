@@ -4,11 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.deception import MODELS, Array, Outcomes
+from workflow_scripts.deception import MODELS, Array, Outcomes, confidence
 
 THRESHOLD = 0.75
 # Margins of confidence 0.88 and 0.62: above and below the threshold; negative ones are wrong.
 KNOWN, UNSURE = 2.0, 0.5
+BOTH_KNOW = 0.5
+"""Share of the pairs outside the deceptive quadrant that both ceilings know; neither, the rest."""
+LUCKY = 0.5
+"""Share of the pairs that a ceiling doesn't know and is right on."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Truth:
         tax: share of the pairs that the student without conflict gets right that is taxed.
         deceptive: share of those that is strong-known and weak-unknown: the score of a blind tax.
         accuracy: the student's without conflict.
+        mended: share of the pairs it gets wrong that the conflict sets right.
     """
 
     pairs: int
@@ -28,25 +33,49 @@ class Truth:
     tax: float = 0.1
     deceptive: float = 0.3
     accuracy: float = 0.85
+    mended: float = 0.1
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The true values of the probe's figures."""
+        outside = 1 - self.deceptive
+        weak_known, strong_known = outside * BOTH_KNOW, self.deceptive + outside * BOTH_KNOW
+        weak, strong = (known + (1 - known) * LUCKY for known in (weak_known, strong_known))
+        taxed = self.accuracy * self.tax
+        kept = self.accuracy - taxed + (1 - self.accuracy) * self.mended
+        of_confidence = confidence(np.array([KNOWN, UNSURE, -UNSURE]), None)
+        chances = np.array([weak_known, *2 * [(1 - weak_known) * LUCKY]])
+        return {
+            "DS": self.share,
+            "DS_S": self.share / (self.share + (1 - self.share) * BOTH_KNOW),
+            "excess": self.share - self.deceptive,
+            "ratio": self.share / self.deceptive,
+            "tax rate": taxed,
+            "accuracy": kept,
+            "accuracy drop": self.accuracy - kept,
+            "gap recovered": (kept - weak) / (strong - weak),
+            "variance": float(chances @ of_confidence**2 - (chances @ of_confidence) ** 2),
+        }
 
     def draw(self, generator: np.random.Generator) -> dict[str, Array]:
         """Return the margins of one draw, by model, each of shape (pairs,)."""
-        in_quadrant = generator.random(self.pairs) < self.deceptive
-        both_know = generator.random(self.pairs) < 0.5
-        right = generator.random(self.pairs) < self.accuracy
+
+        def drawn(chance: float | Array) -> np.ndarray:
+            return generator.random(self.pairs) < chance
+
+        in_quadrant, both_know, right = map(drawn, (self.deceptive, BOTH_KNOW, self.accuracy))
         # Over right pairs these mix to `tax`, with `share` of it in the quadrant.
         chance = np.where(
             in_quadrant,
             self.tax * self.share / self.deceptive,
             self.tax * (1 - self.share) / (1 - self.deceptive),
         )
-        taxed = right & (generator.random(self.pairs) < chance)
-        none = np.where(right, 1.0, -1.0)
+        right_under_conflict = np.where(right, ~drawn(chance), drawn(self.mended))
         margins = (
-            np.where(in_quadrant | ~both_know, UNSURE, KNOWN),
-            np.where(in_quadrant | both_know, KNOWN, UNSURE),
-            none,
-            np.where(taxed, -1.0, none),
+            np.where(~in_quadrant & both_know, KNOWN, np.where(drawn(LUCKY), UNSURE, -UNSURE)),
+            np.where(in_quadrant | both_know, KNOWN, np.where(drawn(LUCKY), UNSURE, -UNSURE)),
+            np.where(right, 1.0, -1.0),
+            np.where(right_under_conflict, 1.0, -1.0),
         )
         return dict(zip(MODELS, margins, strict=True))
 
