@@ -37,10 +37,11 @@ class Pair:
 
 @dataclass
 class Course:
-    """What happened: each step's loss, and its end in seconds since the first one began."""
+    """What happened: each step's loss, and when it ended, by the wall's clock and in CPU time."""
 
     losses: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
 
 
 def train(
@@ -70,7 +71,7 @@ def train(
         eps=adam["epsilon"],
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-    course, began = Course(), time.perf_counter()
+    course, began, cpu_began = Course(), time.perf_counter(), time.process_time()
     model.train()
     for batch in batches:
         total = 0.0
@@ -83,6 +84,7 @@ def train(
         optimizer.zero_grad()
         course.losses.append(total)
         course.seconds.append(time.perf_counter() - began)
+        course.cpu_seconds.append(time.process_time() - cpu_began)
     return course
 
 

@@ -2,7 +2,8 @@
 
 Every contestant trains the same model from the same weights on the same batches, in a process of
 its own, in turn: ours, TRL's, the paper's loop, ours again. The first step warms up and is not
-timed. The table is printed, and every single measurement left in FOLDER/measurements.json.
+timed, unless it is the only one. The table is printed, and every single measurement left in
+FOLDER/measurements.json; with --steps 0 the table is made of those that are there.
 """
 
 import argparse
@@ -46,6 +47,12 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     made = args.folder / "measurements.json"
     measurements = json.loads(made.read_text()) if made.exists() else []
+    if args.steps:
+        _measure(args, measurements, made)
+    print("\n".join(table(measurements, args.clock)))
+
+
+def _measure(args: argparse.Namespace, measurements: list[dict[str, Any]], made: Path) -> None:
     pairs = workload.write_pairs(args.data, args.folder, args.steps * workload.BATCH)
     workload.make_tokenizer(args.folder)
     batches = workload.write_batches(args.folder, pairs)
@@ -61,7 +68,7 @@ def main() -> None:
                     specification = {
                         "settings": workload.TRAINING | workload.OBJECTIVES[objective],
                         "model": str(model.absolute()),
-                        "pairs": str(pairs),
+                        "pairs": str(pairs.absolute()),
                         "batches": str(batches.absolute()),
                         "micro_batch": args.micro_batch,
                         "threads": args.threads,
@@ -69,10 +76,9 @@ def main() -> None:
                     }
                     found = _measured(contestant, specification, args.folder)
                     found |= {"size": size, "objective": objective, "contestant": contestant.name}
-                    print(_line(found), file=sys.stderr, flush=True)
+                    print(_line(found, args.clock), file=sys.stderr, flush=True)
                     measurements.append(found)
                     made.write_text(json.dumps(measurements, indent=1))
-    print("\n".join(table(measurements)))
 
 
 def _arguments() -> argparse.Namespace:
@@ -93,13 +99,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--contestants", nargs="+", choices=names, default=names)
     parser.add_argument("--steps", type=int, default=6, help="optimizer steps, the first untimed")
     parser.add_argument("--repeats", type=int, default=1, help="measurements of each")
-    parser.add_argument("--micro-batch", type=int, default=8, help="pairs in a forward of ours, TRL")
+    parser.add_argument("--micro-batch", type=int, default=8, help="pairs at once in ours and TRL")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: pairs a second of CPU time, for machines that others use too; one thread then",
+    )
     return parser.parse_args()
 
 
 def _contestants(folder: Path) -> list[Contestant]:
-    trl = [str(folder / "trl/bin/python"), str(Path(__file__).with_name("peer_trl.py"))]
+    trl = [str(folder.absolute() / "trl/bin/python"), "-m", "benchmarks.throughput.peer_trl"]
     return [
         Contestant("ours", [sys.executable, "-m", "benchmarks.throughput.ours"]),
         Contestant("TRL", trl),
@@ -119,13 +131,23 @@ def make_peer(folder: Path) -> None:
     for command in (
         [*lock, str(locked.absolute())],
         ["venv", "--quiet", "--python", sys.executable, str(folder.absolute() / "trl")],
-        ["pip", "install", "--quiet", "--python", str(python.absolute())]
-        + [TRL, "--constraints", str(locked.absolute())],
+        [
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            str(python.absolute()),
+            TRL,
+            "-c",
+            str(locked.absolute()),
+        ],
     ):
         subprocess.run([uv, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def _measured(contestant: Contestant, specification: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _measured(
+    contestant: Contestant, specification: dict[str, Any], folder: Path
+) -> dict[str, Any]:
     if contestant.name.startswith("TRL"):
         make_peer(folder)
     given, output = folder / "specification.json", folder / "run.json"
@@ -136,57 +158,62 @@ def _measured(contestant: Contestant, specification: dict[str, Any], folder: Pat
     environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     with log.open("w") as stream:
         ran = subprocess.run(
-            [*contestant.command, str(given)], stdout=stream, stderr=stream, env=environment
+            [*contestant.command, str(given.absolute())],
+            cwd=ROOT,
+            stdout=stream,
+            stderr=stream,
+            env=environment,
+            check=False,
         )
     if ran.returncode:
         sys.exit(f"{contestant.name}: {log.read_text()[-2000:]}")
     return json.loads(output.read_text())
 
 
-def pairs_per_second(found: dict[str, Any]) -> float:
+def pairs_per_second(found: dict[str, Any], clock: str) -> float:
     """Return the pairs trained on in a second, DPO's reference pass included.
 
     A pass beforehand serves all epochs, so that an epoch bears a third of it.
     """
-    steps = len(found["seconds"])
-    timed = found["seconds"][-1] - found["seconds"][0]
-    reference = found.get("reference_seconds", 0.0) / steps * (steps - 1) / DPO_EPOCHS
-    return workload.BATCH * (steps - 1) / (timed + reference)
+    prefix = "cpu_" if clock == "cpu" else ""
+    ends = found[f"{prefix}seconds"]
+    reference = found.get(f"reference_{prefix}seconds", 0.0) / len(ends) / DPO_EPOCHS
+    timed = ends if len(ends) == 1 else [end - ends[0] for end in ends[1:]]
+    return workload.BATCH / (timed[-1] / len(timed) + reference)
 
 
-def _line(found: dict[str, Any]) -> str:
+def _line(found: dict[str, Any], clock: str) -> str:
     losses = " ".join(f"{loss:.5f}" for loss in found["losses"])
     return (
         f"{found['size']} {found['objective']} {found['contestant']}: "
-        f"{pairs_per_second(found):.2f} pairs/s, losses {losses}"
+        f"{pairs_per_second(found, clock):.2f} pairs/s, losses {losses}"
     )
 
 
-def table(measurements: list[dict[str, Any]]) -> list[str]:
+def table(measurements: list[dict[str, Any]], clock: str) -> list[str]:
     """Return the medians as Markdown, with ratios ours / theirs and the losses' differences."""
+    unit = " of CPU time" if clock == "cpu" else ""
     lines = [
-        "| model | objective | who | pairs/s | measured | ours is faster by | losses differ by |",
+        f"| model | objective | who | pairs/s{unit} | from, to | ours / theirs | losses differ |",
         "| --- | --- | --- | ---: | --- | ---: | ---: |",
     ]
     cells = dict.fromkeys((m["size"], m["objective"], m["contestant"]) for m in measurements)
     for size, objective, who in cells:
         ours = _of(measurements, size, objective, "ours")
         theirs = _of(measurements, size, objective, who)
-        speeds = [pairs_per_second(found) for found in theirs]
+        speeds = [pairs_per_second(found, clock) for found in theirs]
         ratio = difference = ""
         if ours and who != "ours":
-            mine = statistics.median(pairs_per_second(found) for found in ours)
+            mine = statistics.median(pairs_per_second(found, clock) for found in ours)
             ratio = f"{mine / statistics.median(speeds):.2f}"
-            gaps = [
-                abs(a - b) for a, b in zip(ours[0]["losses"], theirs[0]["losses"], strict=True)
-            ]
+            gaps = [abs(a - b) for a, b in zip(ours[0]["losses"], theirs[0]["losses"], strict=True)]
             difference = f"{max(gaps):.0e}"
         spread = f"{min(speeds):.2f} to {max(speeds):.2f}, n = {len(speeds)}"
         lines.append(
             f"| {size} | {objective} | {who} | {statistics.median(speeds):.2f} | {spread} "
             f"| {ratio} | {difference} |"
         )
-    return lines + _accelerator_table(measurements)
+    return [*lines, *_accelerator_table(measurements)]
 
 
 def _of(
@@ -207,7 +234,7 @@ def _accelerator_table(measurements: list[dict[str, Any]]) -> list[str]:
         if peak is None or found["contestant"] != "ours":
             continue
         tokens = found["tokens"] / (workload.BATCH * len(found["seconds"]))
-        rate = tokens * pairs_per_second(found)
+        rate = tokens * pairs_per_second(found, "wall")
         weights = workload.parameters(found["size"])
         rows.append(
             f"| {found['size']} | {found['objective']} | {found['device']} | {rate:,.0f} "

@@ -7,6 +7,9 @@ import time
 from pathlib import Path
 from types import ModuleType
 
+from transformers import trainer
+
+from benchmarks.throughput.watch import Watch
 from workflow_scripts import reference, train
 
 
@@ -16,14 +19,19 @@ def main(specification: str) -> None:
     folder = Path(given["output"]).with_suffix("")
     common = ["--model", given["model"], "--pairs", given["pairs"]]
     common += ["--micro-batch", str(given["micro_batch"]), "--threads", str(given["threads"])]
-    of_reference, reference_seconds = [], 0.0
+    of_reference: list[str] = []
+    took = {"reference_seconds": 0.0, "reference_cpu_seconds": 0.0}
+    watch = Watch()
     if given["settings"]["objective"] == "dpo":
         settings = {"max_length": given["settings"]["max_length"], "compat": {}}
         of_reference = ["--reference", f"{folder}/reference.parquet"]
         output = ["--settings", json.dumps(settings), "--output", of_reference[1]]
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         _run(reference, *common, *output)
-        reference_seconds = time.perf_counter() - began
+        took["reference_seconds"] = time.perf_counter() - began[0]
+        took["reference_cpu_seconds"] = time.process_time() - began[1]
+    # Every Trainer has these callbacks, that of the stage too.
+    trainer.DEFAULT_CALLBACKS.append(watch)
     _run(
         train,
         *common,
@@ -32,15 +40,10 @@ def main(specification: str) -> None:
         *("--record", f"{folder}/train.json", "--metrics", f"{folder}/metrics.jsonl"),
     )
     record = json.loads((folder / "train.json").read_text())
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    result = {
-        "losses": record["losses"],
-        "seconds": [json.loads(line)["seconds"] for line in lines],
-        "reference_seconds": reference_seconds,
-        "tokens": record["tokens"],
-        "device": record["device"],
-        "peak_memory_bytes": record["peak_memory_bytes"],
-    }
+    result = watch.noted() | took | {name: record[name] for name in ("tokens", "device")}
+    result["peak_memory_bytes"] = record["peak_memory_bytes"]
+    # Those of the log are averages in float32.
+    result["losses"] = record["losses"]
     Path(given["output"]).write_text(json.dumps(result))
 
 

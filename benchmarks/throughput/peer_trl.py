@@ -1,4 +1,6 @@
-"""Train with TRL, in TRL's own environment: ``python peer_trl.py SPECIFICATION``.
+"""Train with TRL, by the Python of its own environment.
+
+``python -m benchmarks.throughput.peer_trl SPECIFICATION``
 
 Token ids are handed over as they are, so that all train on the same; else TRL would append an
 end-of-text token. Dropout, weight decay and clipping are off, gradient checkpointing (on by
@@ -17,9 +19,11 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch.utils.data import SequentialSampler
-from transformers import AutoTokenizer, TrainerCallback
+from transformers import AutoTokenizer
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 from trl.experimental.cpo import CPOConfig, CPOTrainer
+
+from benchmarks.throughput.watch import Watch
 
 
 class InOrder:
@@ -40,9 +44,10 @@ class DPO(InOrder, DPOTrainer):
         return dataset
 
     def _precompute_ref_logps(self, *args: Any) -> Dataset:
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         computed = super()._precompute_ref_logps(*args)
-        self.reference_seconds = time.perf_counter() - began
+        self.reference_seconds = time.perf_counter() - began[0]
+        self.reference_cpu_seconds = time.process_time() - began[1]
         return computed
 
 
@@ -50,6 +55,7 @@ class SimPO(InOrder, CPOTrainer):
     """TRL's CPO trainer on token ids."""
 
     def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, Any]:
+        """Return a row's tokens, and the prompt's masked out of its labels."""
         prompt = feature["prompt_ids"]
         row = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
         for side in ("chosen", "rejected"):
@@ -58,25 +64,6 @@ class SimPO(InOrder, CPOTrainer):
             row[f"{side}_attention_mask"] = [1] * len(tokens)
             row[f"{side}_labels"] = [-100] * len(prompt) + feature[f"{side}_ids"]
         return row
-
-
-class Watch(TrainerCallback):
-    """Note when every step ended, and its loss."""
-
-    def __init__(self) -> None:
-        self.began, self.seconds, self.losses = 0.0, [], []
-
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self.began = time.perf_counter()
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.seconds.append(time.perf_counter() - self.began)
-
-    def on_log(self, *_: Any, logs: dict[str, Any], **__: Any) -> None:
-        if "loss" in logs:
-            self.losses.append(float(logs["loss"]))
 
 
 def main(specification: str) -> None:
@@ -143,10 +130,9 @@ def main(specification: str) -> None:
             callbacks=[watch],
         )
         trainer.train()
-    result = {
-        "losses": watch.losses,
-        "seconds": watch.seconds,
+    result = watch.noted() | {
         "reference_seconds": getattr(trainer, "reference_seconds", 0.0),
+        "reference_cpu_seconds": getattr(trainer, "reference_cpu_seconds", 0.0),
         "peak_memory_bytes": torch.cuda.max_memory_allocated() if on_gpu else None,
     }
     Path(given["output"]).write_text(json.dumps(result))

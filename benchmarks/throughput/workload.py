@@ -19,6 +19,7 @@ VOCABULARY = 16_000
 """Tokens of the tokenizer; no model here has fewer embeddings."""
 
 SIZES = {
+    "tiny": {"family": "gpt2", "n_embd": 96, "n_layer": 2, "n_head": 3, "vocab_size": VOCABULARY},
     "10M": {"family": "gpt2", "n_embd": 256, "n_layer": 8, "n_head": 8, "vocab_size": VOCABULARY},
     "gpt2": {"family": "gpt2"},
     "gpt2-xl": {"family": "gpt2", "n_embd": 1600, "n_layer": 48, "n_head": 25},
@@ -118,9 +119,7 @@ def parameters(size: str) -> int:
 
     shape = dict(SIZES[size])
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(
-            AutoConfig.for_model(shape.pop("family"), **shape)
-        )
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(shape.pop("family"), **shape))
     return sum(weight.numel() for weight in model.parameters())
 
 
