@@ -111,7 +111,8 @@ def _loss(model: Any, reference: Any, pair: Pair, settings: dict[str, Any], alph
     z = margin(model, pair, objective)
     if reference is not None:
         with torch.no_grad():
-            z = z - margin(reference, pair, objective)
+            of_reference = margin(reference, pair, objective)
+        z = z - of_reference
     loss = _of_margin(z, pair.label, settings)
     if alpha and z.item() < 0:
         loss = loss + alpha * _of_margin(z, 0.0, settings)

@@ -12,7 +12,6 @@ _BEGAN = time.perf_counter(), time.process_time()
 import argparse  # noqa: E402  (importing is one of the parts)
 import functools  # noqa: E402
 import json  # noqa: E402
-import os  # noqa: E402
 import resource  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
@@ -69,9 +68,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    data = Path(os.getenv("W2S_DATA_ROOT", ROOT / "../shared/data/hh-single-turn"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--data", type=Path, default=data, help="folder of HH-RLHF's pairs")
+    parser.add_argument("--data", type=Path, default=workload.DATA, help="HH-RLHF's pairs")
     parser.add_argument("--size", choices=workload.SIZES, default="tiny")
     parser.add_argument("--objective", choices=workload.OBJECTIVES, default="simpo")
     parser.add_argument("--pairs", type=int, default=2000)
@@ -80,8 +78,7 @@ def main() -> None:
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     pairs = workload.write_pairs(args.data, args.folder, args.pairs)
-    if not (args.folder / "tokenizer").exists():
-        workload.make_tokenizer(args.folder)
+    workload.make_tokenizer(args.folder)
     reward = args.objective == "reward_model"
     model = workload.make_model(args.size, args.folder, reward=reward)
 

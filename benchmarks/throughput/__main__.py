@@ -82,13 +82,12 @@ def _measure(args: argparse.Namespace, measurements: list[dict[str, Any]], made:
 
 
 def _arguments() -> argparse.Namespace:
-    data = Path(os.getenv("W2S_DATA_ROOT", ROOT / "../shared/data/hh-single-turn"))
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = [each.name for each in _contestants(Path())]
     parser.add_argument("folder", type=Path, help="folder for models, TRL's environment, figures")
-    parser.add_argument("--data", type=Path, default=data, help="folder of HH-RLHF's pairs")
+    parser.add_argument("--data", type=Path, default=workload.DATA, help="HH-RLHF's pairs")
     parser.add_argument(
         "--sizes", nargs="+", choices=workload.SIZES, default=["10M"], metavar="SIZE",
         help=f"of {', '.join(workload.SIZES)}",

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from workflow_scripts import data_order, seeds, tokenizer
 from workflow_scripts.prepare_data import read_outcomes
 from workflow_scripts.screening import Pair
 
+DATA = Path(os.getenv("W2S_DATA_ROOT", Path(__file__).parents[2] / "../shared/data/hh-single-turn"))
+"""Where HH-RLHF's pairs are unless the command says otherwise."""
 BATCH = 32
 MAX_LENGTH = 512
 SEED = "benchmarks/throughput"
@@ -71,8 +74,10 @@ def _table(pairs: list[Pair], rows) -> pa.Table:
 
 
 def make_tokenizer(folder: Path) -> Path:
-    """Train a byte-pair tokenizer on the texts; no tokenizer has to be fetched."""
+    """Train a byte-pair tokenizer on the texts, once; no tokenizer has to be fetched."""
     made = folder / "tokenizer"
+    if made.exists():
+        return made
     settings = json.dumps({"kind": "bpe", "vocab_size": VOCABULARY})
     parser = argparse.ArgumentParser()
     tokenizer.add_arguments(parser)
@@ -100,14 +105,13 @@ def make_model(size: str, folder: Path, *, reward: bool) -> Path:
     shape = dict(SIZES[size])
     config = AutoConfig.for_model(shape.pop("family"), **shape)
     config = checkpoints.without_dropout(config)
+    config.bos_token_id = config.eos_token_id = 0
     set_seed(seeds.seed(SEED))
     if reward:
         config.num_labels = 1
         model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     else:
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    for name in ("bos_token_id", "eos_token_id"):
-        setattr(model.config, name, 0)
     checkpoints.save(model, checkpoints.load_tokenizer(folder / "tokenizer"), str(made))
     return made
 
