@@ -10,6 +10,7 @@ include: "rules/common.smk"
 include: "rules/hardware.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
+include: "rules/features.smk"
 include: "rules/sft.smk"
 include: "rules/ground_truth.smk"
 include: "rules/weak_labels.smk"
@@ -17,6 +18,7 @@ include: "rules/weak_to_strong.smk"
 include: "rules/predictions.smk"
 include: "rules/probe.smk"
 include: "rules/report.smk"
+include: "rules/verify.smk"
 include: "rules/cluster.smk"
 
 
@@ -26,6 +28,9 @@ rule all:
         rules.cells.output,
         rules.tables.output,
         rules.page.output,
+        # Else Snakemake would let a measurement be missing as long as the report stands.
+        beside_checkpoints("predictions.parquet"),
+        rules.cells.input.probes,
         collect(rules.figures.output, target=EXPERIMENT.matrix.targets),
 
 

@@ -1,11 +1,22 @@
 import os
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from workflow_scripts import figures as report_figures
 from workflow_scripts import tables as report_tables
-from workflow_scripts import conflicts, matrix, settings, slices, students, warm
+from workflow_scripts import (
+    conflicts,
+    digests,
+    matrix,
+    provenance,
+    settings,
+    slices,
+    students,
+    warm,
+)
 from workflow_scripts.errors import UserError
 
 # Shell commands find this environment's Python (a conda environment, where asked for, comes first)
@@ -25,6 +36,12 @@ except UserError as error:
 CELLS = matrix.cells(EXPERIMENT)
 STUDENTS = matrix.students(EXPERIMENT)
 EXECUTION = EXPERIMENT.execution
+# What of the code each stage uses: a param, so that a change to it reruns the stage (docs/reruns.md).
+CODE = digests.Code(
+    f"{workflow.basedir}/workflow_scripts", with_versions=EXPERIMENT.strict_environment
+)
+if workflow.is_main_process and (other_versions := provenance.warning()):
+    logger.warning(other_versions)
 
 # The folder of every training, by its wildcards.
 SFT = "results/sft/{target}/{model}/seed{seed}"
@@ -37,6 +54,7 @@ WEAK_TO_STRONG = (
     "results/weak_to_strong/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}"
 )
 WEAK_LABELS = "results/weak_labels/{target}/{scenario}/{model}/seed{seed}.parquet"
+FEATURES = "results/features/{target}/{model}/{set}.parquet"
 STUDENT_LABELS = (
     "results/student_labels/{target}/{scenario}/{weak}/{strong}{variant}/seed{seed}.parquet"
 )
@@ -68,17 +86,23 @@ def slice_for(stage, *names):
     return lambda wildcards: stage(EXPERIMENT, *(wildcards[name] for name in names))
 
 
+def files_in(folder):
+    """Return a folder's files: a file that is written over leaves its folder's time as it was."""
+    found = (os.path.join(place, file) for place, _, files in os.walk(folder) for file in files)
+    return sorted(found)
+
+
 def source_files(wildcards):
     """Return the local files that a target's sets are read from."""
     sets = EXPERIMENT.targets[wildcards.target].sets
     local = [
         slices.local_file(EXPERIMENT, getattr(sets, name).source, name) for name in settings.SETS
     ]
-    return [path for path in local if path]
+    return [file for path in local if path for file in [path, *files_in(path)]]
 
 
 def models_by(origin):
-    """Return the names of the models that are had in one way: `id`, `path` or `pretrain`."""
+    """Return the names of the models that are had in one way: `id`, `path`, `package`, `pretrain`."""
     return [name for name, model in EXPERIMENT.models.items() if getattr(model, origin)]
 
 
@@ -103,6 +127,11 @@ def corpus_of(wildcards):
 def is_reward_model(wildcards):
     """Return whether training starts from the base model rather than from its SFT."""
     return wildcards.scenario == "reward_model"
+
+
+def is_linear_probe(wildcards):
+    """Return whether a reward head alone is trained, on features of a frozen model."""
+    return is_reward_model(wildcards) and EXPERIMENT.scenarios.reward_model.linear_probe
 
 
 def is_dpo(wildcards):
@@ -140,6 +169,20 @@ def supervising_labels(wildcards):
 def labelled_by_student(wildcards):
     """Return the set that a student labels for the next of a chain."""
     return f"results/data/{wildcards.target}/{STUDENTS[wildcards.variant].labels}.parquet"
+
+
+def student_features(wildcards):
+    """Return the features of the sets that a linear probe is trained on."""
+    sets = [STUDENTS[wildcards.variant].trained_on]
+    if is_mixture(wildcards):
+        sets.append("helpful")
+    return collect(FEATURES, target=wildcards.target, model=wildcards.strong, set=sets)
+
+
+def features_labelled_by_student(wildcards):
+    """Return the features of the set that a linear probe labels for the next of a chain."""
+    labels = STUDENTS[wildcards.variant].labels
+    return FEATURES.format(target=wildcards.target, model=wildcards.strong, set=labels)
 
 
 def student_reference_pairs(wildcards):
@@ -182,15 +225,19 @@ def second_weak(wildcards):
     return f"{folder}/predictions.parquet"
 
 
-def training_records(wildcards):
-    """Return the records of every ceiling and student, without their SFT."""
-    students = {f"{WEAK_TO_STRONG}/train.json".format(**cell._asdict()) for cell in CELLS}
-    ceilings = {
-        f"{GROUND_TRUTH}/train.json".format(model=model, **cell._asdict())
-        for cell in CELLS
-        for model in (cell.weak, cell.strong)
-    }
-    return sorted(students | ceilings)
+def beside_checkpoints(name):
+    """Return an input function: this file of every ceiling and student, without their SFT."""
+
+    def files(wildcards):
+        students = {f"{WEAK_TO_STRONG}/{name}".format(**cell._asdict()) for cell in CELLS}
+        ceilings = {
+            f"{GROUND_TRUTH}/{name}".format(model=model, **cell._asdict())
+            for cell in CELLS
+            for model in (cell.weak, cell.strong)
+        }
+        return sorted(students | ceilings)
+
+    return files
 
 
 def captioned(path, caption, category, **labels):

@@ -7,6 +7,9 @@ rule ground_truth:
         ),
         pairs="results/data/{target}/gt.parquet",
         reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
+        features=branch(
+            is_linear_probe, then="results/features/{target}/{model}/gt.parquet", otherwise=[]
+        ),
     output:
         checkpoint=directory(f"{GROUND_TRUTH}/checkpoint"),
         record=f"{GROUND_TRUTH}/train.json",
@@ -21,10 +24,11 @@ rule ground_truth:
     resources:
         **training_on("model", workload.ground_truth, "target", "scenario"),
     params:
+        code=lambda wildcards: CODE.digest("train", wildcards.scenario, "none"),
         settings=slice_for(slices.ground_truth, "target", "scenario", "model", "seed"),
     shell:
-        "{resources.launcher} train --settings {params.settings:q} "
-        "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
+        "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
+        "--model {input.model} --pairs {input.pairs} --reference {input.reference} --features {input.features} "
         f"{execution_of(GROUND_TRUTH)}"
         "--checkpoint {output.checkpoint} --record {output.record} "
         "--metrics {output.metrics} 2> {log}"

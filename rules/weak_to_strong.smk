@@ -5,6 +5,7 @@ rule weak_to_strong:
         weak_labels=supervising_labels,
         helpful=branch(is_mixture, then="results/data/{target}/helpful.parquet", otherwise=[]),
         reference=student_reference,
+        features=branch(is_linear_probe, then=student_features, otherwise=[]),
     output:
         checkpoint=branch(
             EXPERIMENT.keep_checkpoints,
@@ -25,6 +26,7 @@ rule weak_to_strong:
             "strong", workload.weak_to_strong, "target", "scenario", "conflict", "variant"
         ),
     params:
+        code=lambda wildcards: CODE.digest("train", wildcards.scenario, conflict_of(wildcards).kind),
         settings=slice_for(
             slices.weak_to_strong,
             "target",
@@ -36,10 +38,10 @@ rule weak_to_strong:
             "seed",
         ),
     shell:
-        "{resources.launcher} train --settings {params.settings:q} "
+        "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--weak-labels {input.weak_labels} --helpful {input.helpful} "
-        "--reference {input.reference} "
+        "--reference {input.reference} --features {input.features} "
         f"{execution_of(WEAK_TO_STRONG)}"
         "--checkpoint {output.checkpoint} --record {output.record} "
         "--metrics {output.metrics} 2> {log}"

@@ -5,9 +5,10 @@ import importlib
 import logging
 import os
 import sys
+import time
 from typing import NamedTuple
 
-from workflow_scripts import failures, gpus, ranks, warm
+from workflow_scripts import failures, gpus, provenance, ranks, warm
 
 
 class Stage(NamedTuple):
@@ -29,6 +30,7 @@ STAGES = {
     ),
     "tokenizer": Stage("tokenizer", "train a tokenizer on texts and pack them", trains=True),
     "pretrain": Stage("pretrain", "pretrain a base model", trains=True),
+    "features": Stage("features", "what a frozen model makes of texts, for probes", trains=True),
     "train": Stage("train", "fine-tune: SFT, ground truth or weak-to-strong", trains=True),
     "reference": Stage("reference", "log-probabilities under DPO's frozen reference", trains=True),
     "predict": Stage("predict", "margins of a trained model on the test set", trains=True),
@@ -42,6 +44,7 @@ STAGES = {
     "figures": Stage("figures", "draw the report's figures"),
     "page": Stage("page", "write the report as one HTML page"),
     "summary": Stage("summary", "print the table of cells"),
+    "verify": Stage("verify", "check all results against the records of their making"),
     "plan": Stage("plan", "print what would run now, on which GPUs, for how long"),
     "preflight": Stage("preflight", "check what a run on the cluster will need", online=True),
 }
@@ -76,15 +79,22 @@ def run_stage(argv: list[str]) -> int:
             gpus.take(1)
     module = importlib.import_module(f"workflow_scripts.{STAGES[name].module}")
     parser = argparse.ArgumentParser(
-        prog=f"python -m workflow_scripts {name}", description=module.__doc__
+        prog=f"python -m workflow_scripts {name}",
+        description=module.__doc__,
+        epilog="@FILE stands for the arguments in that file, one a line.",
+        fromfile_prefix_chars="@",
     )
     module.add_arguments(parser)
+    parser.add_argument("--code", help="digest of the stage's code, to keep with what it writes")
     parsed = parser.parse_args(arguments)
+    began = time.monotonic()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
     try:
         module.run(parsed)
+        if parsed.code and ranks.is_first():
+            provenance.record(name, parsed, time.monotonic() - began)
     except Exception as error:
         line = failures.line_of(error, parsed)
         if line is None:

@@ -14,9 +14,11 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.activations import GELUTanh, NewGELUActivation
 
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import atomic_path
+from workflow_scripts.linear_probe import Features
 from workflow_scripts.scorer import Readout
 from workflow_scripts.tokenise import TokenSequences
 
@@ -76,7 +78,7 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str
         tokenizer.save_pretrained(partial)
 
 
-def check_positions(model: PreTrainedModel, sequences: TokenSequences) -> None:
+def check_positions(model: PreTrainedModel, sequences: TokenSequences | Features) -> None:
     """Check that the model has a position for every token.
 
     Raises:
@@ -127,7 +129,16 @@ def _load(folder: Path | str, readout: Readout, may_lack: set[str]) -> PreTraine
             f"{folder}: the checkpoint lacks {', '.join(sorted(missing)[:3])}; "
             "it is damaged or was trained with another objective"
         )
+    _fuse_gelu(model)
     return model
+
+
+def _fuse_gelu(model: PreTrainedModel) -> None:
+    """Compute GPT-2's GELU in one kernel; eight elementwise ones take a quarter of the time."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, GELUTanh())
 
 
 def _hush() -> None:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from workflow_scripts.linear_probe import Features
 from workflow_scripts.tokenise import TokenSequences
 
 
@@ -25,17 +26,17 @@ class Examples:
     """
 
     ids: list[str]
-    sequences: TokenSequences
+    sequences: TokenSequences | Features
     labels: NDArray[np.float64]
     references: NDArray[np.float64]
     order: NDArray[np.int64]
 
-    def collate(self, examples: Sequence[int]) -> dict[str, Tensor]:
+    def collate(self, examples: Sequence[int]) -> dict[str, Tensor | dict[str, Tensor]]:
         """Return a micro-batch: sequences stacked as all first ones, then all second ones."""
         indices = np.asarray(examples, dtype=np.int64)
         members = np.arange(0, len(self.sequences), len(self.ids))
         return {
-            **self.sequences.padded((members[:, None] + indices).ravel()),
+            "texts": self.sequences.padded((members[:, None] + indices).ravel()),
             "label": torch.from_numpy(self.labels[indices]),
             "reference": torch.from_numpy(self.references[indices]),
             "example": torch.from_numpy(indices),

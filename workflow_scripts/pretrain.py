@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
     from transformers import AutoModelForCausalLM
 
     from workflow_scripts import checkpoints, ranks, seeds, telemetry, trainer
+    from workflow_scripts.depth import first_layers
     from workflow_scripts.examples import Examples
     from workflow_scripts.files import write_json
     from workflow_scripts.optimisation import Optimisation
@@ -87,6 +88,8 @@ def run(args: argparse.Namespace) -> None:
             metrics=args.metrics,
         )
         if ranks.is_first():
+            if settings.get("depth"):
+                model = first_layers(model, settings["depth"])
             checkpoints.save(model, tokenizer, args.output)
             write_json(args.record, telemetry.record(course, settings, count, args.micro_batch))
 

@@ -14,7 +14,9 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -173,12 +175,25 @@ class Pretraining(Settings):
     learning_rate: PositiveFloat
 
 
+class Package(Settings):
+    """A Python package whose wheel holds a model as a GGUF file."""
+
+    name: Name
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._!+-]*$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Model(Settings):
-    """A base model: from the hub at a pinned revision, from a local folder, or pretrained here."""
+    """A base model: from the hub or a package, pinned, from a local folder, or pretrained here.
+
+    ``depth`` keeps its first so many layers alone.
+    """
 
     id: HubId | None = None
     revision: Revision | None = None
     path: str | None = None
+    package: Package | None = None
+    depth: PositiveInt | None = None
     pretrain: Pretraining | None = None
     family: Name | None = None
     params: PositiveInt | None = None
@@ -194,7 +209,7 @@ class Model(Settings):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        _exactly_one(self, "id", "path", "pretrain")
+        _exactly_one(self, "id", "path", "package", "pretrain")
         if self.id and not self.revision:
             raise ValueError("a hub model needs `revision`, its commit's 40 hexadecimal digits")
         return self
@@ -232,6 +247,20 @@ class Optimisation(Settings):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+class RewardModel(Optimisation):
+    """A reward head on a language model; with ``linear_probe`` the head alone is trained."""
+
+    linear_probe: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Nobody's settings, and so nobody's finished runs, know of a probe that is not asked for.
+        settings = as_usual(self)
+        if not self.linear_probe:
+            del settings["linear_probe"]
+        return settings
+
+
 class Simpo(Optimisation):
     """SimPO: ``-log sigmoid(beta z - gamma)`` on length-normalised log-probabilities."""
 
@@ -248,7 +277,7 @@ class Dpo(Optimisation):
 class Scenarios(Settings):
     """The three ways in which a preference is learned and read out."""
 
-    reward_model: Optimisation
+    reward_model: RewardModel
     simpo: Simpo
     dpo: Dpo
 
@@ -374,6 +403,7 @@ class Config(Settings):
     compat: Compat = Compat()
     probe: Probe
     keep_checkpoints: bool = True
+    strict_environment: bool = False
     execution: Execution = Execution()
 
     @model_validator(mode="after")

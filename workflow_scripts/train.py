@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.errors import UserError
@@ -13,10 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from workflow_scripts.conflicts import Conflict
     from workflow_scripts.settings import Compat
     from workflow_scripts.supervision import Pairs
-    from workflow_scripts.trainer import Objective
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", nargs="?", help="the reference model's log-probabilities, for dpo"
     )
+    parser.add_argument("--features", nargs="*", help="features of the pairs, for a linear probe")
     parser.add_argument("--checkpoint", required=True, help="folder to write")
     parser.add_argument(
         "--record", required=True, help="JSON file to write: losses, tokens, seconds, ..."
@@ -54,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
 
     from workflow_scripts import (
         checkpoints,
+        linear_probe,
         ranks,
         seeds,
         supervision,
@@ -64,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
     from workflow_scripts.conflicts import conflict_of
     from workflow_scripts.examples import Examples
     from workflow_scripts.files import write_json
+    from workflow_scripts.objectives import OBJECTIVES
     from workflow_scripts.optimisation import Optimisation
     from workflow_scripts.resume import Attempt
     from workflow_scripts.scorer import readout_of
@@ -72,6 +72,8 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     settings = args.settings
     objective_name = settings["objective"]
+    if objective_name not in OBJECTIVES:
+        raise UserError(f"objective {objective_name}: not one of {', '.join(OBJECTIVES)}")
     compat = Compat.model_validate(settings.get("compat", {}))
     readout = readout_of(objective_name, compat)
     conflict = conflict_of(settings.get("conflict"))
@@ -89,27 +91,39 @@ def run(args: argparse.Namespace) -> None:
     tokenizer = checkpoints.load_tokenizer(args.model)
     model = checkpoints.load_base(args.model, readout)
     columns = [pairs.preferred()] if objective_name == "sft" else [pairs.chosen, pairs.rejected]
-    sequences = tokenise.tokenise(
-        tokenizer,
-        pairs.ids,
-        pairs.prompts,
-        columns,
-        settings["max_length"],
-        bos_in_response=compat.bos_in_response == "reference",
-    )
+    if settings.get("linear_probe"):
+        if not args.features:
+            raise UserError("linear_probe: needs the backbone's features; give --features")
+        sequences = linear_probe.read_features(args.features, pairs.ids)
+    else:
+        sequences = tokenise.tokenise(
+            tokenizer,
+            pairs.ids,
+            pairs.prompts,
+            columns,
+            settings["max_length"],
+            bos_in_response=compat.bos_in_response == "reference",
+        )
     per_epoch = conflict.pairs_per_epoch(len(labelled), len(pairs))
     if compat.implicit_steps == "reference":
         per_epoch = len(pairs)
     order = _order(settings, sequences.lengths.reshape(len(columns), -1).max(0), per_epoch)
     examples = Examples(pairs.ids, sequences, pairs.labels, references, order)
     execution = Execution.of(args)
-    inputs = [args.model, args.pairs, args.weak_labels, args.helpful, args.reference]
+    inputs = [
+        args.model,
+        args.pairs,
+        args.weak_labels,
+        args.helpful,
+        args.reference,
+        *(args.features or []),
+    ]
     with Attempt(execution, settings, inputs) as attempt:
         course = trainer.train(
             model,
             readout,
             examples,
-            _objective(settings, conflict, compat),
+            OBJECTIVES[objective_name](settings, conflict, compat),
             Optimisation.of(settings),
             execution,
             attempt,
@@ -166,29 +180,3 @@ def _supervision(args: argparse.Namespace, compat: "Compat") -> "tuple[Pairs, Pa
     if helpful is not None:
         helpful = helpful.at(np.arange(min(len(pairs), len(helpful))))
     return pairs, helpful
-
-
-def _objective(settings: Mapping[str, Any], conflict: "Conflict", compat: "Compat") -> "Objective":
-    """Return the loss that the settings name."""
-    from workflow_scripts import losses
-    from workflow_scripts.trainer import Likelihood, Preference
-
-    match settings["objective"]:
-        case "sft":
-            return Likelihood()
-        case "reward_model":
-            return Preference(losses.reward_model, conflict)
-        case "simpo":
-            simpo = partial(losses.simpo, beta=settings["beta"], gamma=settings["gamma"])
-            return Preference(simpo, conflict)
-        case "dpo":
-            without_reference = compat.explicit_trigger == "reference"
-            dpo = partial(losses.dpo, beta=settings["beta"])
-            return Preference(
-                dpo,
-                conflict,
-                starts_as_reference=True,
-                trigger_without_reference=without_reference,
-            )
-        case unknown:
-            raise UserError(f"objective {unknown}: not one of sft, reward_model, simpo, dpo")

@@ -29,6 +29,7 @@ from workflow_scripts.conflicts import Conflict, PairLoss
 from workflow_scripts.errors import UserError
 from workflow_scripts.examples import Examples
 from workflow_scripts.execution import Execution
+from workflow_scripts.linear_probe import Features, HeadScorer
 from workflow_scripts.optimisation import Optimisation
 from workflow_scripts.resume import Attempt, KeepState, Progress
 from workflow_scripts.scorer import PairScorer, Readout
@@ -139,7 +140,7 @@ def train(
     with tempfile.TemporaryDirectory() as scratch:
         weights = model.num_parameters()
         arguments = _arguments(scratch, examples, optimisation, execution, weights, seed)
-        scorer = PairScorer(model, readout, low_precision=device.has_bfloat16())
+        scorer = _scorer(model, readout, examples)
         trainer = PairTrainer(
             scorer, examples, objective, optimisation, execution, attempt, arguments, callbacks
         )
@@ -160,7 +161,7 @@ class PairTrainer(Trainer):
 
     def __init__(
         self,
-        scorer: PairScorer,
+        scorer: torch.nn.Module,
         examples: Examples,
         objective: Objective,
         optimisation: Optimisation,
@@ -244,17 +245,17 @@ class PairTrainer(Trainer):
     def compute_loss(
         self,
         model: torch.nn.Module,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Return the micro-batch's mean loss, and keep what the step's metrics are made of."""
-        scores = model(inputs["input_ids"], inputs["attention_mask"], inputs["response_mask"])
+        scores = model(**inputs["texts"])
         per_example, margin = self._objective(
             scores,
             inputs["label"],
             inputs["reference"],
-            at_start=self.state.global_step == 0,
+            at_start=not self._history,
         )
         self._of_step.append(
             (
@@ -334,6 +335,12 @@ class PairTrainer(Trainer):
             f"the loss is not finite at step {self.state.global_step + 1}, pairs {names}{others}; "
             "look at these pairs' texts, or lower the learning rate"
         )
+
+
+def _scorer(model: PreTrainedModel, readout: Readout, examples: Examples) -> torch.nn.Module:
+    if isinstance(examples.sequences, Features):
+        return HeadScorer(model)
+    return PairScorer(model, readout, low_precision=device.has_bfloat16())
 
 
 class _WhenPrepared(TrainerCallback):

@@ -58,6 +58,9 @@ def of(config: Config, path: str) -> Work | None:
         case ["weak_to_strong", target, scenario, _, strong, conflict, *student, _, "train.json"]:
             tokens = workload.weak_to_strong(config, target, scenario, conflict, _variant(student))
             return _training(config, folder, strong, tokens)
+        case ["features", target, model, file]:
+            name = PurePath(file).stem
+            return _reading(config, f"{folder}/{name}", model, target, name)
         case ["sft", target, model, _, "reference.parquet"]:
             return _reading(config, folder, model, target, "gt", "weak", "test")
         case ["student_sft", target, _, _, strong, _, *_, file] if "reference" in file:

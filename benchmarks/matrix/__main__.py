@@ -1,0 +1,117 @@
+"""Measure a matrix: ``python -m benchmarks.matrix FOLDER``.
+
+The demo's base models and data are made first, untimed. Then the workflow runs a cut of the demo,
+and after it a script for every cell and every ceiling, as the paper's code does, two at a time.
+Both use two processes of one thread each.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from benchmarks.matrix.meter import Meter
+
+ROOT = Path(__file__).parents[2]
+TARGET = "substances"
+AT_ONCE = 2
+
+
+def main() -> None:
+    """Run both and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="folder of the results, empty at first")
+    parser.add_argument(
+        "--scenario", choices=("reward_model", "simpo"), default="simpo", help="of which cells"
+    )
+    parser.add_argument("--models", nargs="+", default=["small", "middle", "strong"])
+    args = parser.parse_args()
+    folder = args.folder.absolute()
+    results = folder / "workflow/results"
+    models = [f"results/models/{model}" for model in args.models]
+    sets = [f"results/data/{TARGET}/{name}.parquet" for name in ("gt", "weak", "test", "helpful")]
+    _workflow(args, *models, *sets)
+    with Meter() as ours:
+        _workflow(args)
+    specifications = _scripts(results, args, folder)
+    with Meter() as theirs, ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(_script, specifications))
+    print("| way | cells | processes | CPU s | wall s | mean accuracy of the students |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    students = [path for path in specifications if "-to-" in path.stem]
+    margins = [json.loads(path.with_suffix(".margins").read_text()) for path in students]
+    accuracy = _accuracy([z for of_student in margins for z in of_student])
+    row = f"| a script a cell | {len(students)} "
+    print(row + _row(theirs, accuracy))
+    files = list((results / "weak_to_strong").rglob("predictions.parquet"))
+    accuracy = _accuracy([z for file in files for z in pq.read_table(file)["margin"].to_pylist()])
+    print(f"| this workflow | {len(files)} " + _row(ours, accuracy))
+    ratios = (theirs.cpu_seconds / ours.cpu_seconds, theirs.wall_seconds / ours.wall_seconds)
+    print(f"| ratio | | | {ratios[0]:.2f} | {ratios[1]:.2f} | |")
+
+
+def _row(meter: Meter, accuracy: float) -> str:
+    times = f"{meter.cpu_seconds:.0f} | {meter.wall_seconds:.0f}"
+    return f"| {meter.processes} | {times} | {accuracy:.3f} |"
+
+
+def _accuracy(margins: list[float]) -> float:
+    return sum(z > 0 for z in margins) / len(margins)
+
+
+def _workflow(args: argparse.Namespace, *targets: str) -> None:
+    cut = f"matrix={{scenarios: [{args.scenario}], models: [{', '.join(args.models)}]}}"
+    command = [str(Path(sys.executable).with_name("snakemake")), *targets]
+    command += ["--profile", "profiles/demo", "--quiet", "all"]
+    command += ["--directory", str(args.folder.absolute() / "workflow"), "--config", cut]
+    ran = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    if ran.returncode:
+        sys.exit(ran.stderr[-3000:])
+
+
+def _scripts(results: Path, args: argparse.Namespace, folder: Path) -> list[Path]:
+    """Write every script's specification, with the settings that the workflow resolved."""
+
+    def settings(record: str) -> dict[str, Any]:
+        return json.loads((results / record / "train.json").read_text())["settings"]
+
+    scenario, strongest = args.scenario, args.models[-1]
+    ceiling = settings(f"ground_truth/{TARGET}/{scenario}/{strongest}/seed0")
+    if scenario != "reward_model":
+        ceiling["sft"] = settings(f"sft/{TARGET}/{strongest}/seed0")
+    common = {"results": str(results), "target": TARGET, "ceiling": ceiling}
+    scripts: dict[str, dict[str, Any]] = {
+        model: {"weak": None, "strong": model} for model in args.models
+    }
+    for weak, strong in combinations(args.models, 2):
+        for conflict in ("none", "explicit", "implicit"):
+            cell = f"weak_to_strong/{TARGET}/{scenario}/{weak}/{strong}/{conflict}/seed0"
+            student = settings(cell) | {"sft": ceiling.get("sft")}
+            name = f"{weak}-to-{strong}-{conflict}"
+            scripts[name] = {"weak": weak, "strong": strong, "student": student}
+    made = []
+    for name, script in scripts.items():
+        path = folder / f"{name}.json"
+        output = {"output": str(path.with_suffix(".margins"))}
+        path.write_text(json.dumps(common | script | output))
+        made.append(path)
+    return made
+
+
+def _script(specification: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.matrix.script", str(specification)]
+    ran = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    if ran.returncode:
+        raise RuntimeError(ran.stderr[-3000:])
+
+
+if __name__ == "__main__":
+    main()

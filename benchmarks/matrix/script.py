@@ -1,0 +1,111 @@
+"""One cell, or one ceiling, as a script of its own does it: ``python -m benchmarks.matrix.script``.
+
+The script trains everything it needs from the base models on, its own weak model too, one pair at
+a time (`benchmarks.paper_loop`), and shares nothing with the scripts of other cells.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
+
+from benchmarks import paper_loop
+from workflow_scripts import checkpoints, seeds, supervision
+from workflow_scripts.tokenise import tokenise
+
+Pairs = list[paper_loop.Pair]
+
+
+def main(specification: str) -> None:
+    """Do what the JSON file ``specification`` says, and write the test set's margins."""
+    given = json.loads(Path(specification).read_text())
+    torch.set_num_threads(1)
+    models, data = (Path(given["results"]) / name for name in ("models", "data"))
+    data = data / given["target"]
+
+    def pairs(name: str, model: str) -> Pairs:
+        return _pairs(data / f"{name}.parquet", models / model, given)
+
+    def ceiling(model: str) -> PreTrainedModel:
+        base = models / model
+        return _trained(base, pairs("gt", model), given["ceiling"], f"{model}/gt")
+
+    if given["weak"] is None:
+        model = ceiling(given["strong"])
+    else:
+        weak = ceiling(given["weak"])
+        margins = _margins(weak, pairs("weak", given["weak"]), given["ceiling"])
+        training_set = pairs("weak", given["strong"])
+        for pair, z in zip(training_set, margins, strict=True):
+            soft = given["ceiling"]["objective"] == "reward_model"
+            pair.label = 1 / (1 + np.exp(-z)) if soft else float(z > 0)
+        conflict = given["student"]["conflict"]
+        if conflict["kind"] == "implicit":
+            training_set += pairs("helpful", given["strong"])
+        base = models / given["strong"]
+        name = f"{given['weak']}/{given['strong']}/{conflict['kind']}"
+        model = _trained(base, training_set, given["student"], name, conflict.get("alpha", 0.0))
+    margins = _margins(model, pairs("test", given["strong"]), given["ceiling"])
+    Path(given["output"]).write_text(json.dumps(margins))
+
+
+def _pairs(table: Path, model: Path, given: dict[str, Any]) -> Pairs:
+    read = supervision.read_pairs(str(table))
+    texts = tokenise(
+        checkpoints.load_tokenizer(model),
+        read.ids,
+        read.prompts,
+        [read.chosen, read.rejected],
+        given["ceiling"]["max_length"],
+    )
+
+    def text(row: int) -> paper_loop.Text:
+        tokens = texts.tokens[texts.starts[row] :][: texts.lengths[row]].astype(np.int64)
+        return torch.from_numpy(tokens)[None], int(texts.response_starts[row])
+
+    return [paper_loop.Pair(text(row), text(len(read) + row)) for row in range(len(read))]
+
+
+def _trained(
+    base: Path, pairs: Pairs, settings: dict[str, Any], name: str, alpha: float = 0.0
+) -> PreTrainedModel:
+    """Return the base model trained on ``pairs``, after SFT where the objective begins with it."""
+    reward = settings["objective"] == "reward_model"
+    architecture = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
+    torch.manual_seed(seeds.seed(name))
+    more = {"num_labels": 1} if reward else {}
+    model = architecture.from_pretrained(base, dtype=torch.float32, **more)
+    if not reward:
+        _epochs(model, pairs, settings["sft"], f"{name}/sft", 0.0)
+    _epochs(model, pairs, settings, name, alpha)
+    return model
+
+
+def _epochs(
+    model: PreTrainedModel, pairs: Pairs, settings: dict[str, Any], name: str, alpha: float
+) -> None:
+    size = settings["batch_size"]
+    order = [
+        row
+        for epoch in range(settings["epochs"])
+        for row in seeds.generator(f"{name}/{epoch}").permutation(len(pairs))[
+            : len(pairs) // size * size
+        ]
+    ]
+    batches = [[pairs[row] for row in order[at : at + size]] for at in range(0, len(order), size)]
+    rate = paper_loop.schedule(settings, len(batches))
+    paper_loop.train(model, batches, settings, alpha=alpha, rate=rate)
+
+
+def _margins(model: PreTrainedModel, pairs: Pairs, settings: dict[str, Any]) -> list[float]:
+    model.eval()
+    with torch.inference_mode():
+        return [paper_loop.margin(model, pair, settings["objective"]).item() for pair in pairs]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
