@@ -115,26 +115,25 @@ def test_jobs_land_on_the_gpus_that_their_models_ask_for(whole: Clone):
             assert "gres/gpu:a40=1," in job["AllocTRES"]
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new"),
-    [
+def test_no_setting_of_the_cluster_reruns_anything(whole: Clone):
+    edits = [
         ("profiles/slurm/partitions.yaml", "  a40: #", "  gpu-short: #"),
         ("profiles/slurm/partitions.yaml", "max_runtime: 2d", "max_runtime: 4h"),
         ("profiles/slurm/config.yaml", "mem_mb: 8000", "mem_mb: 16000"),
         ("config.yaml", "a800: {memory_gb: 80", "a800: {memory_gb: 40"),
         ("tests/slurm/experiment.yaml", "gpu_model: a40, gpus: 1", "gpu_model: a800, gpus: 2"),
         ("profiles/demo/experiment.yaml", "threads: 1", "threads: 2"),
-    ],
-)
-def test_the_cluster_settings_rerun_nothing(whole: Clone, file: str, old: str, new: str):
-    path = whole.folder / file
-    before = path.read_text()
-    assert old in before
-    path.write_text(before.replace(old, new))
+    ]
+    kept = {file: (whole.folder / file).read_text() for file, _, _ in edits}
+    for file, old, new in edits:
+        text = (whole.folder / file).read_text()
+        assert old in text
+        (whole.folder / file).write_text(text.replace(old, new))
     try:
         assert NOTHING in whole.run("-n").stdout
     finally:
-        path.write_text(before)
+        for file, text in kept.items():
+            (whole.folder / file).write_text(text)
 
 
 REQUEUED = "results/ground_truth/substances/reward_model/small/seed1"  # on a40
