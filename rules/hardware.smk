@@ -75,7 +75,7 @@ def pretraining_batch(wildcards, attempt):
     pretraining = EXPERIMENT.models[wildcards.model].pretrain
     tokens = workload.pretrain(EXPERIMENT, wildcards.model)
     share = pretraining.batch_size // training_request(wildcards.model, tokens, attempt).ranks
-    return math.gcd(share, share // 2 ** (attempt - 1))
+    return math.gcd(share, max(1, share // 2 ** (attempt - 1)))
 
 
 def scoring_on(model, *sets):
