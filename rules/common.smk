@@ -39,6 +39,7 @@ WEAK_TO_STRONG = (
     "results/weak_to_strong/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}"
 )
 WEAK_LABELS = "results/weak_labels/{target}/{scenario}/{model}/seed{seed}.parquet"
+FEATURES = "results/features/{target}/{model}/{set}.parquet"
 STUDENT_LABELS = (
     "results/student_labels/{target}/{scenario}/{weak}/{strong}{variant}/seed{seed}.parquet"
 )
@@ -80,7 +81,7 @@ def source_files(wildcards):
 
 
 def models_by(origin):
-    """Return the names of the models that are had in one way: `id`, `path` or `pretrain`."""
+    """Return the names of the models that are had in one way: `id`, `path`, `package`, `pretrain`."""
     return [name for name, model in EXPERIMENT.models.items() if getattr(model, origin)]
 
 
@@ -110,6 +111,11 @@ def pretraining_batch(wildcards):
 def is_reward_model(wildcards):
     """Return whether training starts from the base model rather than from its SFT."""
     return wildcards.scenario == "reward_model"
+
+
+def is_linear_probe(wildcards):
+    """Return whether a reward head alone is trained, on features of a frozen model."""
+    return is_reward_model(wildcards) and EXPERIMENT.scenarios.reward_model.linear_probe
 
 
 def is_dpo(wildcards):
@@ -147,6 +153,20 @@ def supervising_labels(wildcards):
 def labelled_by_student(wildcards):
     """Return the set that a student labels for the next of a chain."""
     return f"results/data/{wildcards.target}/{STUDENTS[wildcards.variant].labels}.parquet"
+
+
+def student_features(wildcards):
+    """Return the features of the sets that a linear probe is trained on."""
+    sets = [STUDENTS[wildcards.variant].trained_on]
+    if is_mixture(wildcards):
+        sets.append("helpful")
+    return collect(FEATURES, target=wildcards.target, model=wildcards.strong, set=sets)
+
+
+def features_labelled_by_student(wildcards):
+    """Return the features of the set that a linear probe labels for the next of a chain."""
+    labels = STUDENTS[wildcards.variant].labels
+    return FEATURES.format(target=wildcards.target, model=wildcards.strong, set=labels)
 
 
 def student_reference_pairs(wildcards):

@@ -7,6 +7,9 @@ rule ground_truth:
         ),
         pairs="results/data/{target}/gt.parquet",
         reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
+        features=branch(
+            is_linear_probe, then="results/features/{target}/{model}/gt.parquet", otherwise=[]
+        ),
     output:
         checkpoint=directory(f"{GROUND_TRUTH}/checkpoint"),
         record=f"{GROUND_TRUTH}/train.json",
@@ -24,6 +27,7 @@ rule ground_truth:
     shell:
         "python -m workflow_scripts train --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
+        "--features {input.features} "
         "--micro-batch {resources.micro_batch} --threads {threads} "
         "--checkpoint {output.checkpoint} --record {output.record} --metrics {output.metrics} "
         "--tensorboard {resources.tensorboard} 2> {log}"

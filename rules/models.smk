@@ -1,6 +1,7 @@
 # Local, so that compute nodes need no network.
 localrules:
     fetch_model,
+    package_model,
     local_model,
 
 
@@ -19,6 +20,15 @@ rule fetch_model:
     shell:
         "python -m workflow_scripts base_model --settings {params.settings:q} "
         "--output {output} 2> {log}"
+
+
+use rule fetch_model as package_model with:
+    output:
+        directory("results/models/{model}"),
+    log:
+        "results/logs/package_model/{model}.log",
+    wildcard_constraints:
+        model=one_of(models_by("package")),
 
 
 rule local_model:

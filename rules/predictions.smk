@@ -3,6 +3,9 @@ rule ground_truth_predictions:
         model=f"{GROUND_TRUTH}/checkpoint",
         pairs="results/data/{target}/test.parquet",
         reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
+        features=branch(
+            is_linear_probe, then="results/features/{target}/{model}/test.parquet", otherwise=[]
+        ),
     output:
         f"{GROUND_TRUTH}/predictions.parquet",
     log:
@@ -17,6 +20,7 @@ rule ground_truth_predictions:
     shell:
         "python -m workflow_scripts predict --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
+        "--features {input.features} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
 
 
@@ -25,6 +29,9 @@ use rule ground_truth_predictions as weak_to_strong_predictions with:
         model=f"{WEAK_TO_STRONG}/checkpoint",
         pairs="results/data/{target}/test.parquet",
         reference=student_reference,
+        features=branch(
+            is_linear_probe, then="results/features/{target}/{strong}/test.parquet", otherwise=[]
+        ),
     output:
         f"{WEAK_TO_STRONG}/predictions.parquet",
     log:

@@ -3,6 +3,9 @@ rule weak_labels:
         model=f"{GROUND_TRUTH}/checkpoint",
         pairs="results/data/{target}/weak.parquet",
         reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
+        features=branch(
+            is_linear_probe, then="results/features/{target}/{model}/weak.parquet", otherwise=[]
+        ),
     output:
         WEAK_LABELS,
     log:
@@ -17,6 +20,7 @@ rule weak_labels:
     shell:
         "python -m workflow_scripts weak_labels --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
+        "--features {input.features} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
 
 
@@ -32,6 +36,7 @@ use rule weak_labels as student_labels with:
             then=f"{STUDENT_SFT.replace('{supervision}', 'labels')}/labelling_reference.parquet",
             otherwise=[],
         ),
+        features=branch(is_linear_probe, then=features_labelled_by_student, otherwise=[]),
     output:
         STUDENT_LABELS,
     log:

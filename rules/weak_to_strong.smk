@@ -5,6 +5,7 @@ rule weak_to_strong:
         weak_labels=supervising_labels,
         helpful=branch(is_mixture, then="results/data/{target}/helpful.parquet", otherwise=[]),
         reference=student_reference,
+        features=branch(is_linear_probe, then=student_features, otherwise=[]),
     output:
         checkpoint=branch(
             EXPERIMENT.keep_checkpoints,
@@ -36,7 +37,7 @@ rule weak_to_strong:
         "python -m workflow_scripts train --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--weak-labels {input.weak_labels} --helpful {input.helpful} "
-        "--reference {input.reference} "
+        "--reference {input.reference} --features {input.features} "
         "--micro-batch {resources.micro_batch} --threads {threads} "
         "--checkpoint {output.checkpoint} --record {output.record} --metrics {output.metrics} "
         "--tensorboard {resources.tensorboard} 2> {log}"

@@ -88,7 +88,7 @@ def test_the_papers_configuration_gives_the_papers_cells():
         (
             "models.gpt2.path",
             "/models/gpt2",
-            "config.yaml: models.gpt2: give exactly one of `id`, `path`, `pretrain`; "
+            "config.yaml: models.gpt2: give exactly one of `id`, `path`, `package`, `pretrain`; "
             "found `id` and `path`",
         ),
         (

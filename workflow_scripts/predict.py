@@ -12,6 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", nargs="?", help="the reference model's log-probabilities, for dpo"
     )
+    parser.add_argument(
+        "--features",
+        nargs="?",
+        help="features of the pairs, for a linear probe: saves its backbone",
+    )
     parser.add_argument("--micro-batch", type=int, required=True, help="pairs in one forward")
     parser.add_argument("--threads", type=int, required=True, help="CPU threads")
     parser.add_argument("--output", required=True, help="table to write: id, margin")

@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.errors import UserError
+from workflow_scripts.execution import Execution, add_execution_arguments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,20 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="settings, as JSON")
     parser.add_argument("--tokenizer", required=True, help="folder of the tokenizer")
     parser.add_argument("--tokens", required=True, help="the corpus in tokens")
-    parser.add_argument("--micro-batch", type=int, required=True, help="sequences in one forward")
-    parser.add_argument("--threads", type=int, required=True, help="CPU threads")
     parser.add_argument("--output", required=True, help="folder to write, in the hub's format")
     parser.add_argument(
         "--record", required=True, help="JSON file to write: losses, tokens, seconds, ..."
     )
     parser.add_argument("--metrics", required=True, help="JSON lines to write while training")
-    parser.add_argument(
-        "--tensorboard",
-        type=int,
-        choices=(0, 1),
-        default=0,
-        help="1: log to tensorboard/ beside the metrics as well",
-    )
+    add_execution_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -47,7 +40,11 @@ def run(args: argparse.Namespace) -> None:
     from transformers import AutoModelForCausalLM
 
     from workflow_scripts import checkpoints, ranks, seeds, telemetry, trainer
+    from workflow_scripts.depth import first_layers
+    from workflow_scripts.examples import Examples
     from workflow_scripts.files import write_json
+    from workflow_scripts.optimisation import Optimisation
+    from workflow_scripts.resume import Attempt
     from workflow_scripts.scorer import Readout
     from workflow_scripts.tokenise import TokenSequences
 
@@ -70,28 +67,31 @@ def run(args: argparse.Namespace) -> None:
         attn_implementation="sdpa",
     )
     starts = window_starts(len(tokens), length, count, settings["seed"])
-    examples = trainer.Examples(
+    examples = Examples(
         ids=[f"at token {start}" for start in starts],
         sequences=TokenSequences(tokens, starts, np.full(count, length), np.ones(count, np.int64)),
         labels=np.ones(count),
         references=np.zeros(count),
         order=np.arange(count).reshape(-1, batch_size),
     )
-    adam = trainer.Optimisation(settings["learning_rate"], "cosine", 0.0, 0.9, 0.999, 1e-8)
-    course = trainer.train(
-        model,
-        Readout.MEAN_LOG_PROBABILITY,
-        examples,
-        trainer.Likelihood(),
-        adam,
-        micro_batch=args.micro_batch,
-        seed=settings["seed"],
-        metrics=args.metrics,
-        tensorboard=bool(args.tensorboard),
-    )
-    if ranks.is_first():
-        checkpoints.save(model, tokenizer, args.output)
-        write_json(args.record, telemetry.record(course, settings, count, args.micro_batch))
+    execution = Execution.of(args)
+    with Attempt(execution, settings, [args.tokenizer, args.tokens]) as attempt:
+        course = trainer.train(
+            model,
+            Readout.MEAN_LOG_PROBABILITY,
+            examples,
+            trainer.Likelihood(),
+            Optimisation(settings["learning_rate"], "cosine", 0.0, 0.9, 0.999, 1e-8),
+            execution,
+            attempt,
+            seed=settings["seed"],
+            metrics=args.metrics,
+        )
+        if ranks.is_first():
+            if settings.get("depth"):
+                model = first_layers(model, settings["depth"])
+            checkpoints.save(model, tokenizer, args.output)
+            write_json(args.record, telemetry.record(course, settings, count, args.micro_batch))
 
 
 def window_starts(tokens: int, length: int, count: int, seed: str) -> "NDArray[np.int64]":

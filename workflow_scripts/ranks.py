@@ -1,9 +1,39 @@
 """How many processes train one model, and which of them this is: torch's launch variables.
 
-Every rank reads the same files and takes its share of each batch; the first alone writes.
+Every rank reads the same files and takes its share of each batch; the first alone writes. Ranks
+are started by ``srun`` under Slurm and by ``launch.py`` elsewhere; either way ``join`` reads their
+places through submitit.
 """
 
 import os
+
+
+def join() -> None:
+    """Set torch's launch variables where this process is one of several of a Slurm job step.
+
+    Ranks that submitit's local executor, or torch's own launcher, has started know them already.
+    """
+    if "WORLD_SIZE" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) == 1:
+        return
+    # submitit's sign that a process is to look into Slurm's variables.
+    os.environ["SUBMITIT_EXECUTOR"] = "slurm"
+    export()
+
+
+def export() -> None:
+    """Set torch's launch variables from those of the executor that started this process.
+
+    All of a node's GPUs stay visible and a rank takes the one of its local number; where the
+    cluster shows each rank a single GPU, that is number 0.
+    """
+    from submitit.helpers import TorchDistributedEnvironment
+
+    TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+    # What `--threads` says comes later; accelerate warns of a machine where this is not set.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if visible and "," not in visible:
+        os.environ["LOCAL_RANK"] = "0"
 
 
 def count() -> int:
@@ -11,6 +41,11 @@ def count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def number() -> int:
+    """Return which of the ranks this is, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def is_first() -> bool:
     """Return whether this rank is the one that writes."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return number() == 0

@@ -1,14 +1,16 @@
 """Score pairs with a frozen model: what predictions, weak labels and reference models share."""
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
 
 from workflow_scripts import checkpoints
+from workflow_scripts.device import has_bfloat16
 from workflow_scripts.errors import UserError
+from workflow_scripts.linear_probe import HeadScorer, read_features
 from workflow_scripts.scorer import PairScorer, Readout, readout_of
 from workflow_scripts.settings import Compat
 from workflow_scripts.supervision import Pairs, reference_margins
@@ -38,22 +40,12 @@ def score_pairs(
     Raises:
         UserError: if the model cannot be opened or gives a score that is not finite.
     """
-    tokenizer = checkpoints.load_tokenizer(folder)
-    columns = [pairs.chosen, pairs.rejected]
-    sequences = tokenise(
-        tokenizer,
-        pairs.ids,
-        pairs.prompts,
-        columns,
-        max_length,
-        bos_in_response=compat.bos_in_response == "reference",
-    )
+    sequences = tokenised(folder, pairs, compat, max_length)
     model = checkpoints.load_trained(folder, readout)
     checkpoints.check_positions(model, sequences)
-    scores = _scores(model, sequences, readout, 2 * micro_batch * max_length)
-    if not np.isfinite(scores).all():
-        bad = pairs.ids[int(np.flatnonzero(~np.isfinite(scores))[0]) % len(pairs)]
-        raise UserError(f"{folder}: the score of pair {bad} is not finite; train the model anew")
+    scorer = PairScorer(model, readout, low_precision=has_bfloat16())
+    scores = in_batches(scorer, sequences, 2 * micro_batch * max_length)
+    check_finite(scores, pairs.ids, folder)
     return scores[: len(pairs)], scores[len(pairs) :]
 
 
@@ -75,6 +67,8 @@ def margins(args: argparse.Namespace, pairs: Pairs) -> NDArray[np.float64]:
         raise UserError(
             "objective dpo: needs the frozen model's log-probabilities; give --reference"
         )
+    if args.features:
+        return _margins_of_features(args.model, args.features, pairs)
     chosen, rejected = score_pairs(
         args.model,
         pairs,
@@ -88,29 +82,63 @@ def margins(args: argparse.Namespace, pairs: Pairs) -> NDArray[np.float64]:
     return chosen - rejected
 
 
-def _scores(
-    model: PreTrainedModel,
-    sequences: TokenSequences,
-    readout: Readout,
-    tokens_at_once: int,
+def _margins_of_features(folder: str, path: str, pairs: Pairs) -> NDArray[np.float64]:
+    """Return a linear probe's margins from features that its frozen backbone gave before."""
+    head = HeadScorer(checkpoints.load_trained(folder, Readout.REWARD))
+    features = read_features([path], pairs.ids)
+    with torch.inference_mode():
+        scores = head(torch.from_numpy(features.values)).double().numpy()
+    check_finite(scores, pairs.ids, folder)
+    return scores[: len(pairs)] - scores[len(pairs) :]
+
+
+def tokenised(folder: str, pairs: Pairs, compat: Compat, max_length: int) -> TokenSequences:
+    """Return the tokens of all chosen, then of all rejected texts, by the model's tokenizer."""
+    return tokenise(
+        checkpoints.load_tokenizer(folder),
+        pairs.ids,
+        pairs.prompts,
+        [pairs.chosen, pairs.rejected],
+        max_length,
+        bos_in_response=compat.bos_in_response == "reference",
+    )
+
+
+def check_finite(scores: NDArray[np.float64], ids: Sequence[str], folder: str) -> None:
+    """Check that ``scores``, ``[2 pairs]`` or ``[2 pairs, width]``, are finite numbers.
+
+    Raises:
+        UserError: naming a pair where they are not.
+    """
+    if not np.isfinite(scores).all():
+        bad = ids[int(np.argwhere(~np.isfinite(scores))[0, 0]) % len(ids)]
+        raise UserError(f"{folder}: the score of pair {bad} is not finite; make the model anew")
+
+
+def in_batches(
+    scorer: PairScorer, sequences: TokenSequences, tokens_at_once: int
 ) -> NDArray[np.float64]:
+    """Return what ``scorer`` gives for each sequence, ``[sequences]`` or ``[sequences, width]``.
+
+    A batch has at most ``tokens_at_once`` tokens, padding included.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scorer = PairScorer(model, readout).to(device).eval()
-    low_precision = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    scores = np.empty(len(sequences))
+    scorer = scorer.to(device).eval()
+    batches = _batches(sequences.lengths, tokens_at_once)
+    given: list[NDArray[np.float64]] = []
     progress = Progress("scoring", len(sequences), "texts")
     done = 0
     try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, low_precision):
-            for rows in _batches(sequences.lengths, tokens_at_once):
+        with torch.inference_mode():
+            for rows in batches:
                 batch = sequences.padded(rows)
                 on_device = {name: tensor.to(device) for name, tensor in batch.items()}
-                scores[rows] = scorer(**on_device).double().cpu().numpy()
+                given.append(scorer(**on_device).double().cpu().numpy())
                 done += len(rows)
                 progress.reach(done)
     finally:
         progress.close()
-    return scores
+    return np.concatenate(given)[np.argsort(np.concatenate(batches))]
 
 
 def _batches(lengths: NDArray[np.int64], tokens_at_once: int) -> list[NDArray[np.int64]]:

@@ -52,11 +52,17 @@ class PairScorer(nn.Module):
     The chosen and the rejected texts of a micro-batch go through it in one forward, stacked.
     """
 
-    def __init__(self, model: PreTrainedModel, readout: Readout) -> None:
-        """Wrap ``model``, which has a ``score`` head for rewards and a language-model head else."""
+    def __init__(
+        self, model: PreTrainedModel, readout: Readout, *, low_precision: bool = False
+    ) -> None:
+        """Wrap ``model``, which has a ``score`` head for rewards and a language-model head else.
+
+        With ``low_precision`` its matrix products run in bfloat16, whatever its weights are.
+        """
         super().__init__()
         self.model = model
         self.readout = readout
+        self.low_precision = low_precision
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor) -> Tensor:
         """Return the scores, ``[sequences]``.
@@ -66,14 +72,18 @@ class PairScorer(nn.Module):
         and added up in float64, since a sum of hundreds loses the digits that a margin is made of.
         """
         groups = _by_length(attention_mask)
-        if len(groups) == 1:
-            return self._scores(input_ids, attention_mask, response_mask)
         batch = (input_ids, attention_mask, response_mask)
-        longest = [int(attention_mask[rows].sum(1).max()) for rows in groups]
-        scores = [
-            self._scores(*(tensor[rows, :tokens] for tensor in batch))
-            for rows, tokens in zip(groups, longest, strict=True)
-        ]
+        # Each weight is used once a forward; cached casts would only outlive their use.
+        with torch.autocast(
+            input_ids.device.type, torch.bfloat16, enabled=self.low_precision, cache_enabled=False
+        ):
+            if len(groups) == 1:
+                return self._scores(*batch)
+            longest = [int(attention_mask[rows].sum(1).max()) for rows in groups]
+            scores = [
+                self._scores(*(tensor[rows, :tokens] for tensor in batch))
+                for rows, tokens in zip(groups, longest, strict=True)
+            ]
         return torch.cat(scores)[torch.cat(groups).argsort()]
 
     def _scores(self, input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor) -> Tensor:

@@ -14,7 +14,9 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -173,23 +175,67 @@ class Pretraining(Settings):
     learning_rate: PositiveFloat
 
 
+class Package(Settings):
+    """A Python package whose wheel holds a model as a GGUF file."""
+
+    name: Name
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._!+-]*$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Model(Settings):
-    """A base model: from the hub at a pinned revision, from a local folder, or pretrained here."""
+    """A base model: from the hub or a package, pinned, from a local folder, or pretrained here.
+
+    ``depth`` keeps its first so many layers alone.
+    """
 
     id: HubId | None = None
     revision: Revision | None = None
     path: str | None = None
+    package: Package | None = None
+    depth: PositiveInt | None = None
     pretrain: Pretraining | None = None
     family: Name | None = None
     params: PositiveInt | None = None
     pickled_weights: bool = False
+    # Knobs of execution (``EXECUTION_KNOBS``): where and how it is trained.
+    width: PositiveInt | None = None
+    layers: PositiveInt | None = None
+    gpu_model: Name | None = None
+    gpus: Annotated[int, Field(ge=0)] | None = None
+    nodes: PositiveInt = 1
+    zero: Literal[0, 2, 3] | None = None
+    offload: bool | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        _exactly_one(self, "id", "path", "pretrain")
+        _exactly_one(self, "id", "path", "package", "pretrain")
         if self.id and not self.revision:
             raise ValueError("a hub model needs `revision`, its commit's 40 hexadecimal digits")
         return self
+
+    @model_validator(mode="after")
+    def _gpus_can_be_shared_out(self) -> Self:
+        if self.gpus is not None and self.gpus % self.nodes:
+            raise BelowSection("gpus", f"{self.gpus} GPUs do not spread over {self.nodes} nodes")
+        if self.offload and self.zero == 0:
+            raise BelowSection("offload", "needs ZeRO; set `zero` to 2 or 3")
+        return self
+
+
+EXECUTION_KNOBS = frozenset({"width", "layers", "gpu_model", "gpus", "nodes", "zero", "offload"})
+"""The keys of a `models` entry that change no result, so that none of them reruns anything.
+
+`width` and `layers` serve the memory model (``memory.py``) alone.
+"""
+
+
+class Gpu(Settings):
+    """A GPU model: its memory (10^9 bytes), dense bfloat16 peak (10^12/s), and GPUs in a node."""
+
+    memory_gb: PositiveFloat
+    bf16_tflops: PositiveFloat
+    per_node: PositiveInt
 
 
 class Optimisation(Settings):
@@ -199,6 +245,20 @@ class Optimisation(Settings):
     learning_rate: PositiveFloat
     schedule: Literal["cosine", "constant"]
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class RewardModel(Optimisation):
+    """A reward head on a language model; with ``linear_probe`` the head alone is trained."""
+
+    linear_probe: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Nobody's settings, and so nobody's finished runs, know of a probe that is not asked for.
+        settings = as_usual(self)
+        if not self.linear_probe:
+            del settings["linear_probe"]
+        return settings
 
 
 class Simpo(Optimisation):
@@ -217,7 +277,7 @@ class Dpo(Optimisation):
 class Scenarios(Settings):
     """The three ways in which a preference is learned and read out."""
 
-    reward_model: Optimisation
+    reward_model: RewardModel
     simpo: Simpo
     dpo: Dpo
 
@@ -323,6 +383,7 @@ class Execution(Settings):
     threads: PositiveInt = 1
     tensorboard: bool = False
     warm_start: bool = False
+    save_minutes: PositiveFloat = 30
 
 
 class Config(Settings):
@@ -332,6 +393,7 @@ class Config(Settings):
     matrix: Matrix
     targets: dict[Name, Target]
     models: dict[Name, Model]
+    hardware: dict[Name, Gpu] = Field(min_length=1)
     worlds: dict[Name, World] = {}
     corpora: dict[Name, Corpus] = {}
     scenarios: Scenarios
@@ -353,6 +415,13 @@ class Config(Settings):
                 "matrix.conflicts",
                 "the conflict tax is counted against `none`; add it to the list",
             )
+        for name, model in self.models.items():
+            if model.gpus and self.training.batch_size % model.gpus:
+                raise AboutKey(
+                    f"models.{name}.gpus",
+                    f"{model.gpus} GPUs cannot share training.batch_size "
+                    f"{self.training.batch_size} evenly",
+                )
         if self.training.batch_size % self.execution.micro_batch:
             raise AboutKey(
                 "execution.micro_batch",
@@ -386,6 +455,8 @@ class Config(Settings):
         for name, model in self.models.items():
             if model.pretrain:
                 yield f"models.{name}.pretrain.corpus", model.pretrain.corpus, self.corpora
+            if model.gpu_model:
+                yield f"models.{name}.gpu_model", model.gpu_model, self.hardware
 
 
 def _exactly_one(section: BaseModel, *keys: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from workflow_scripts.conflicts import SFT_CONFLICTS
 from workflow_scripts.files import canonical_json
 from workflow_scripts.matrix import students
-from workflow_scripts.settings import SETS, Config, Source
+from workflow_scripts.settings import EXECUTION_KNOBS, SETS, Config, Source
 from workflow_scripts.students import DIRECT
 
 _SCORING_QUIRKS = {
@@ -54,9 +54,12 @@ def local_file(config: Config, source: Source, set_name: str) -> str | None:
 
 
 def base_model(config: Config, name: str) -> str:
-    """Return what a fetched or linked base model depends on: where it comes from."""
+    """Return what a fetched or copied base model depends on: where it comes from."""
     section = config.models[name]
-    return canonical_json(section.model_dump(include={"id", "revision", "path", "pickled_weights"}))
+    origin = section.model_dump(include={"id", "revision", "path", "pickled_weights"})
+    return canonical_json(
+        origin | section.model_dump(include={"package", "depth"}, exclude_none=True)
+    )
 
 
 def tokenizer(config: Config, corpus: str) -> str:
@@ -66,9 +69,13 @@ def tokenizer(config: Config, corpus: str) -> str:
 
 def pretrain(config: Config, name: str) -> str:
     """Return what a pretrained base model depends on: its shape, its budget and its own name."""
-    section = config.models[name].pretrain
+    model = config.models[name]
+    section = model.pretrain
     assert section is not None, f"rule pretrain is constrained to pretrained models, not {name}"
-    return canonical_json(section.model_dump(exclude={"corpus"}) | {"seed": f"models/{name}"})
+    depth = model.model_dump(include={"depth"}, exclude_none=True)
+    return canonical_json(
+        section.model_dump(exclude={"corpus"}) | {"seed": f"models/{name}"} | depth
+    )
 
 
 def _training(config: Config, objective: str, seed: str, *quirks: str) -> dict[str, Any]:
@@ -191,6 +198,13 @@ def weak_labels(config: Config, scenario: str) -> str:
     return canonical_json(_readout(config, scenario) | beta)
 
 
+def features(config: Config) -> str:
+    """Return what the features of a linear probe's texts depend on: where they are cut and read."""
+    return canonical_json(
+        {"max_length": config.training.max_length, "compat": _compat(config, "reward_model")}
+    )
+
+
 def reference(config: Config) -> str:
     """Return what reference log-probabilities depend on."""
     return canonical_json(
@@ -227,12 +241,19 @@ def probe(
             **({"student": DIRECT} | _probed_student(config, variant)),
             "seed": int(seed),
             "beta": confidence_beta(config, scenario),
+            **_linear_probe(config, scenario),
             "compat": _compat(
                 config, scenario, *_student_quirks(config, scenario, conflict, variant)
             ),
             **config.probe.model_dump(),
         }
     )
+
+
+def _linear_probe(config: Config, scenario: str) -> dict[str, Any]:
+    """Return, for a probe's record, that heads alone were trained; nothing where they were not."""
+    section: Any = getattr(config.scenarios, scenario)
+    return section.model_dump(include={"linear_probe"})
 
 
 def page(config: Config) -> str:
@@ -244,6 +265,10 @@ def page(config: Config) -> str:
         | {
             "targets": {name: given["targets"][name] for name in config.matrix.targets},
             "conflicts": {name: given["conflicts"][name] for name in config.matrix.conflicts},
-            "models": {name: model for name, model in given["models"].items() if name in models},
+            "models": {
+                name: model.model_dump(exclude_none=True, exclude=set(EXECUTION_KNOBS))
+                for name, model in config.models.items()
+                if name in models
+            },
         }
     )

@@ -133,12 +133,21 @@ def reference_margins(path: str, ids: Sequence[str]) -> NDArray[np.float64]:
 
 def _aligned(path: str, ids: Sequence[str], columns: list[str]) -> list[NDArray[np.float64]]:
     table = read_table(path, ["id", *columns])
-    row_of = {id_: row for row, id_ in enumerate(table["id"].to_pylist())}
+    rows = rows_of(path, table["id"].to_pylist(), ids)
+    return [table[column].to_numpy().astype(np.float64)[rows] for column in columns]
+
+
+def rows_of(path: str, known: Sequence[str], ids: Sequence[str]) -> list[int]:
+    """Return where each of ``ids`` stands among the ids ``known`` of a file's rows.
+
+    Raises:
+        UserError: naming ``path``, if one stands nowhere.
+    """
+    row_of = {id_: row for row, id_ in enumerate(known)}
     missing = [id_ for id_ in ids if id_ not in row_of]
     if missing:
         raise UserError(
             f"{path}: has no row for pair {missing[0]} ({len(missing)} of {len(ids)} are missing); "
             "delete it and run again"
         )
-    rows = [row_of[id_] for id_ in ids]
-    return [table[column].to_numpy().astype(np.float64)[rows] for column in columns]
+    return [row_of[id_] for id_ in ids]

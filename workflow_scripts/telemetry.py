@@ -6,7 +6,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -43,11 +43,13 @@ class Progress:
     SILENCE = 60.0
     """Seconds between two lines where there is no terminal."""
 
-    def __init__(self, title: str, total: int, unit: str, stream: TextIO | None = None) -> None:
-        """Begin; ``total`` is counted in ``unit``."""
+    def __init__(
+        self, title: str, total: int, unit: str, stream: TextIO | None = None, *, done: int = 0
+    ) -> None:
+        """Begin; ``total`` is counted in ``unit``, and ``done`` of it were done before."""
         self._stream = stream or sys.stderr
         self._title, self._total, self._unit = title, total, unit
-        self._done = 0
+        self._before = done
         self._began = self._spoke = time.monotonic()
         self._bar: rich.progress.Progress | None = None
         if self._stream.isatty():
@@ -61,18 +63,17 @@ class Progress:
                 rich.progress.TimeRemainingColumn(),
                 console=rich.console.Console(file=self._stream),
             )
-            self._task = self._bar.add_task(title, total=total)
+            self._task = self._bar.add_task(title, total=total, completed=done)
             self._bar.start()
 
     def reach(self, done: int) -> None:
         """Say that ``done`` of the total are done."""
-        self._done = done
         if self._bar is not None:
             self._bar.update(self._task, completed=done)
             return
         now = time.monotonic()
-        if now - self._spoke >= self.SILENCE and done:
-            left = (now - self._began) / done * (self._total - done)
+        if now - self._spoke >= self.SILENCE and done > self._before:
+            left = (now - self._began) / (done - self._before) * (self._total - done)
             print(
                 f"{self._title}: {done} of {self._total} {self._unit}, {_minutes(left)} left",
                 file=self._stream,
@@ -99,7 +100,7 @@ class ProgressOfTraining(TrainerCallback):
     ) -> None:
         """Begin the bar."""
         if state.is_world_process_zero:
-            self._progress = Progress(self._title, state.max_steps, "steps")
+            self._progress = Progress(self._title, state.max_steps, "steps", done=state.global_step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -115,12 +116,17 @@ class ProgressOfTraining(TrainerCallback):
 
 
 class MetricsLines(TrainerCallback):
-    """Writes one JSON object a logging step, as it happens, to be watched with ``tail -f``."""
+    """Writes one JSON object a logging step, as it happens, to be watched with ``tail -f``.
 
-    def __init__(self, path: Path | str) -> None:
-        """Name the file; it is opened when training begins."""
+    Attributes:
+        lines: what has been written, by line.
+    """
+
+    def __init__(self, path: Path | str, before: Sequence[str] = ()) -> None:
+        """Name the file, opened when training begins, and the lines of earlier attempts."""
         self._path = Path(path)
         self._file: TextIO | None = None
+        self.lines = list(before)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -129,6 +135,7 @@ class MetricsLines(TrainerCallback):
         if state.is_world_process_zero:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("w", encoding="utf-8", buffering=1)
+            self._file.writelines(f"{line}\n" for line in self.lines)
 
     def on_log(
         self,
@@ -140,8 +147,9 @@ class MetricsLines(TrainerCallback):
     ) -> None:
         """Write a line for each log of a loss."""
         if self._file is not None and logs and "loss" in logs:
-            line = {"step": state.global_step, **logs}
-            print(json.dumps(line, sort_keys=True), file=self._file)
+            line = json.dumps({"step": state.global_step, **logs}, sort_keys=True)
+            print(line, file=self._file)
+            self.lines.append(line)
 
     def close(self) -> None:
         """Close the file, also where training failed."""

@@ -83,7 +83,7 @@ def tokenise(
         UserError: if the tokenizer does not know its vocabulary, or a response has no token that
             could be scored.
     """
-    _check_tokenizer(tokenizer, columns[0][0])
+    check_tokenizer(tokenizer, columns[0][0])
     prefix = _prefix(tokenizer)
     encoded_prompts = [prefix + tokens for tokens in _encode(tokenizer, prompts)]
     pieces: list[list[int]] = []
@@ -111,7 +111,7 @@ def tokenise(
     )
 
 
-def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, sentence: str) -> None:
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, sentence: str) -> None:
     """Check that ``tokenizer`` really knows its vocabulary, by encoding and decoding ``sentence``.
 
     Some tokenizers of transformers 5, given files they do not expect, load with a single token and

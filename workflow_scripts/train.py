@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.errors import UserError
+from workflow_scripts.execution import Execution, add_execution_arguments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,20 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", nargs="?", help="the reference model's log-probabilities, for dpo"
     )
-    parser.add_argument("--micro-batch", type=int, required=True, help="pairs in one forward")
-    parser.add_argument("--threads", type=int, required=True, help="CPU threads")
+    parser.add_argument("--features", nargs="*", help="features of the pairs, for a linear probe")
     parser.add_argument("--checkpoint", required=True, help="folder to write")
     parser.add_argument(
         "--record", required=True, help="JSON file to write: losses, tokens, seconds, ..."
     )
     parser.add_argument("--metrics", required=True, help="JSON lines to write while training")
-    parser.add_argument(
-        "--tensorboard",
-        type=int,
-        choices=(0, 1),
-        default=0,
-        help="1: log to tensorboard/ beside the metrics as well",
-    )
+    add_execution_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -61,6 +55,7 @@ def run(args: argparse.Namespace) -> None:
 
     from workflow_scripts import (
         checkpoints,
+        linear_probe,
         ranks,
         seeds,
         supervision,
@@ -69,7 +64,10 @@ def run(args: argparse.Namespace) -> None:
         trainer,
     )
     from workflow_scripts.conflicts import conflict_of
+    from workflow_scripts.examples import Examples
     from workflow_scripts.files import write_json
+    from workflow_scripts.optimisation import Optimisation
+    from workflow_scripts.resume import Attempt
     from workflow_scripts.scorer import readout_of
     from workflow_scripts.settings import Compat
 
@@ -93,33 +91,49 @@ def run(args: argparse.Namespace) -> None:
     tokenizer = checkpoints.load_tokenizer(args.model)
     model = checkpoints.load_base(args.model, readout)
     columns = [pairs.preferred()] if objective_name == "sft" else [pairs.chosen, pairs.rejected]
-    sequences = tokenise.tokenise(
-        tokenizer,
-        pairs.ids,
-        pairs.prompts,
-        columns,
-        settings["max_length"],
-        bos_in_response=compat.bos_in_response == "reference",
-    )
+    if settings.get("linear_probe"):
+        if not args.features:
+            raise UserError("linear_probe: needs the backbone's features; give --features")
+        sequences = linear_probe.read_features(args.features, pairs.ids)
+    else:
+        sequences = tokenise.tokenise(
+            tokenizer,
+            pairs.ids,
+            pairs.prompts,
+            columns,
+            settings["max_length"],
+            bos_in_response=compat.bos_in_response == "reference",
+        )
     per_epoch = conflict.pairs_per_epoch(len(labelled), len(pairs))
     if compat.implicit_steps == "reference":
         per_epoch = len(pairs)
     order = _order(settings, sequences.lengths.reshape(len(columns), -1).max(0), per_epoch)
-    examples = trainer.Examples(pairs.ids, sequences, pairs.labels, references, order)
-    course = trainer.train(
-        model,
-        readout,
-        examples,
-        _objective(settings, conflict, compat),
-        trainer.Optimisation.of(settings),
-        micro_batch=args.micro_batch,
-        seed=settings["seed"],
-        metrics=args.metrics,
-        tensorboard=bool(args.tensorboard),
-    )
-    if ranks.is_first():
-        checkpoints.save(model, tokenizer, args.checkpoint)
-        write_json(args.record, telemetry.record(course, settings, len(pairs), args.micro_batch))
+    examples = Examples(pairs.ids, sequences, pairs.labels, references, order)
+    execution = Execution.of(args)
+    inputs = [
+        args.model,
+        args.pairs,
+        args.weak_labels,
+        args.helpful,
+        args.reference,
+        *(args.features or []),
+    ]
+    with Attempt(execution, settings, inputs) as attempt:
+        course = trainer.train(
+            model,
+            readout,
+            examples,
+            _objective(settings, conflict, compat),
+            Optimisation.of(settings),
+            execution,
+            attempt,
+            seed=settings["seed"],
+            metrics=args.metrics,
+        )
+        if ranks.is_first():
+            checkpoints.save(model, tokenizer, args.checkpoint)
+            record = telemetry.record(course, settings, len(pairs), args.micro_batch)
+            write_json(args.record, record)
 
 
 def _order(

@@ -1,17 +1,14 @@
 """The one training loop: ``transformers.Trainer`` on a data order that is fixed beforehand."""
 
 import math
-import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -21,51 +18,21 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
+    TrainerControl,
+    TrainerState,
     TrainingArguments,
 )
 
-from workflow_scripts import losses, ranks, seeds, telemetry
+from workflow_scripts import device, losses, ranks, seeds, telemetry, zero
 from workflow_scripts.checkpoints import check_positions
 from workflow_scripts.conflicts import Conflict, PairLoss
 from workflow_scripts.errors import UserError
+from workflow_scripts.examples import Examples
+from workflow_scripts.execution import Execution
+from workflow_scripts.linear_probe import Features, HeadScorer
+from workflow_scripts.optimisation import Optimisation
+from workflow_scripts.resume import Attempt, KeepState, Progress
 from workflow_scripts.scorer import PairScorer, Readout
-from workflow_scripts.tokenise import TokenSequences
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What is trained on, and in which order.
-
-    Attributes:
-        ids: names of the examples, for messages.
-        sequences: the sequences of example i are ``i``, and ``len(ids) + i`` where an example is a
-            pair.
-        labels: the probability that the first of a pair is better, ``[examples]``.
-        references: the reference model's margins, 0 where there is none, ``[examples]``.
-        order: the examples of each step's batch, ``[steps, batch]``.
-    """
-
-    ids: list[str]
-    sequences: TokenSequences
-    labels: NDArray[np.float64]
-    references: NDArray[np.float64]
-    order: NDArray[np.int64]
-
-    def collate(self, examples: Sequence[int]) -> dict[str, Tensor]:
-        """Return a micro-batch: sequences stacked as all first ones, then all second ones."""
-        indices = np.asarray(examples, dtype=np.int64)
-        members = np.arange(0, len(self.sequences), len(self.ids))
-        return {
-            **self.sequences.padded((members[:, None] + indices).ravel()),
-            "label": torch.from_numpy(self.labels[indices]),
-            "reference": torch.from_numpy(self.references[indices]),
-            "example": torch.from_numpy(indices),
-        }
-
-    def tokens_by_step(self) -> NDArray[np.int64]:
-        """Return how many real tokens have been processed after each step, ``[steps]``."""
-        of_examples = self.sequences.lengths.reshape(-1, len(self.ids)).sum(0)
-        return np.cumsum(of_examples[self.order].sum(1))
 
 
 class Objective(Protocol):
@@ -126,61 +93,22 @@ class Preference:
         return self.conflict.loss(margin, label, self.pair_loss, trigger=trigger), margin
 
 
-@dataclass(frozen=True)
-class Optimisation:
-    """How the weights are moved: Adam with a schedule, without weight decay or clipping."""
-
-    learning_rate: float
-    schedule: str
-    warmup: float
-    beta1: float
-    beta2: float
-    epsilon: float
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Optimisation":
-        """Pick the optimiser's numbers out of a training's settings."""
-        adam = settings["adam"]
-        return cls(
-            learning_rate=settings["learning_rate"],
-            schedule=settings["schedule"],
-            warmup=settings["warmup"],
-            beta1=adam["beta1"],
-            beta2=adam["beta2"],
-            epsilon=adam["epsilon"],
-        )
-
-    def rate(self, step: int, steps: int) -> float:
-        """Return the learning rate of ``step``, counted from 0, in a training of ``steps``.
-
-        The warm-up is linear over the first int(``warmup`` * steps) steps and never 0; what
-        follows is constant, or falls as a cosine to 0. As in the reference.
-        """
-        warmup = int(steps * self.warmup)
-        if step < warmup:
-            return self.learning_rate * (step + 1) / (warmup + 1)
-        if self.schedule == "constant":
-            return self.learning_rate
-        progress = (step - warmup) / (steps - warmup)
-        return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-
-
 def train(
     model: PreTrainedModel,
     readout: Readout,
     examples: Examples,
     objective: Objective,
     optimisation: Optimisation,
+    execution: Execution,
+    attempt: Attempt,
     *,
-    micro_batch: int,
     seed: str,
     metrics: Path | str,
-    tensorboard: bool = False,
 ) -> telemetry.Course:
     """Train ``model`` in place, one optimiser step for each row of ``examples.order``.
 
-    Where several ranks train together each takes its share of every batch, and all end with the
-    same weights.
+    Where several ranks train together each takes its share of every batch, and the first one's
+    model ends with the trained weights.
 
     Args:
         model: weights in float32.
@@ -188,36 +116,40 @@ def train(
         examples: the data and their order.
         objective: from scores to losses.
         optimisation: learning rate, schedule and Adam's numbers.
-        micro_batch: examples in one forward of one rank; the result does not depend on it.
+        execution: how it is carried out; the result does not depend on it.
+        attempt: what it goes on from, and when it is to stop.
         seed: the run's name, also on the progress bar.
         metrics: file for one JSON line a logging step.
-        tensorboard: whether to log the same numbers to tensorboard/ beside ``metrics``.
 
     Raises:
-        UserError: if ``micro_batch`` does not divide the batch, a text is longer than the model
-            has positions, or a loss is not finite.
+        UserError: if the micro-batch does not divide the batch, a text is longer than the model
+            has positions, a loss is not finite, or the training was told to stop.
     """
     check_positions(model, examples.sequences)
-    progress, lines = telemetry.ProgressOfTraining(seed), telemetry.MetricsLines(metrics)
-    callbacks: list[TrainerCallback] = [progress, lines]
-    if not torch.cuda.is_available():
-        # The Trainer imports DeepSpeed, which else warns of every machine without a GPU.
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    if tensorboard and ranks.is_first():
-        callbacks.append(_tensorboard(Path(metrics).with_name("tensorboard")))
+    attempt.restore_weights(model)
+    if execution.checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    progress = telemetry.ProgressOfTraining(seed)
+    lines = telemetry.MetricsLines(metrics, attempt.progress.lines)
+    callbacks: list[TrainerCallback] = [KeepState(attempt), progress, lines]
+    device.prepare()
+    if execution.tensorboard and ranks.is_first():
+        folder = Path(metrics).with_name("tensorboard")
+        callbacks.append(_tensorboard(folder, attempt.progress.steps))
     # The Trainer insists on a folder of its own; what is kept is written elsewhere, atomically.
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = _arguments(scratch, examples.order, optimisation, micro_batch, seed)
+        weights = model.num_parameters()
+        arguments = _arguments(scratch, examples, optimisation, execution, weights, seed)
+        scorer = _scorer(model, readout, examples)
         trainer = PairTrainer(
-            PairScorer(model, readout), examples, objective, optimisation, arguments, callbacks
+            scorer, examples, objective, optimisation, execution, attempt, arguments, callbacks
         )
         try:
-            trainer.train()
+            return trainer.run(lines)
         finally:
             progress.close()
             lines.close()
             trainer.accelerator.end_training()
-    return trainer.course()
 
 
 class PairTrainer(Trainer):
@@ -229,30 +161,66 @@ class PairTrainer(Trainer):
 
     def __init__(
         self,
-        scorer: PairScorer,
+        scorer: torch.nn.Module,
         examples: Examples,
         objective: Objective,
         optimisation: Optimisation,
+        execution: Execution,
+        attempt: Attempt,
         arguments: TrainingArguments,
         callbacks: list[TrainerCallback],
     ) -> None:
-        """Prepare a training; ``train`` runs it."""
+        """Prepare a training; ``run`` runs it."""
         super().__init__(model=scorer, args=arguments, callbacks=callbacks)
         self.remove_callback(PrinterCallback)
+        # What has to be done in the middle of the Trainer's work, when all is in place.
+        self.add_callback(_WhenPrepared(self))
         self._examples = examples
         self._objective = objective
         self._optimisation = optimisation
+        self._zero = execution.zero
+        self._attempt = attempt
         self._tokens = examples.tokens_by_step()
-        self._began = time.monotonic()
+        self._began = time.monotonic() - attempt.progress.seconds
         self._of_step: list[tuple[Tensor, Tensor | None, Tensor, Tensor]] = []
-        self._history: list[list[float]] = []
+        self._history = list(attempt.progress.history)
+
+    def run(self, lines: telemetry.MetricsLines) -> telemetry.Course:
+        """Train to the end.
+
+        Args:
+            lines: what writes the metrics, which are kept with the state.
+
+        Raises:
+            UserError: as ``train``.
+        """
+        self._lines = lines
+        done, steps = len(self._history), len(self._examples.order)
+        counts = cast(
+            Tensor, self.accelerator.gather(torch.tensor([done], device=self.args.device))
+        )
+        if counts.unique().numel() > 1:
+            raise UserError(
+                f"the ranks go on from different steps, {counts.tolist()}; see that --state is on "
+                "a file system that all nodes share"
+            )
+        self.train()
+        if len(self._history) < steps:
+            raise self._attempt.stopped(len(self._history), steps)
+        if self._zero:
+            self._weights().gather()
+        return telemetry.Course(
+            losses=[numbers[0] for numbers in self._history],
+            tokens=int(self._tokens[-1]),
+            seconds=time.monotonic() - self._began,
+        )
 
     def get_train_dataloader(self) -> DataLoader:
-        """Return micro-batches in the given order."""
+        """Return the micro-batches that are still to come, in the given order."""
         loader = DataLoader(
             range(len(self._examples.ids)),  # pyright: ignore[reportArgumentType]
             batch_size=self.args.per_device_train_batch_size,
-            sampler=self._examples.order.ravel().tolist(),
+            sampler=self._examples.order[len(self._history) :].ravel().tolist(),
             collate_fn=self._examples.collate,
             pin_memory=self.args.dataloader_pin_memory,
         )
@@ -261,28 +229,33 @@ class PairTrainer(Trainer):
     def create_scheduler(
         self, num_training_steps: int, optimizer: Optimizer | None = None
     ) -> LambdaLR:
-        """Return the schedule of `Optimisation.rate`."""
-        highest = self._optimisation.learning_rate
+        """Return the schedule of `Optimisation.rate`, from the next step on."""
+        highest, done = self._optimisation.learning_rate, len(self._history)
         self.lr_scheduler = LambdaLR(
             optimizer or cast(Optimizer, self.optimizer),
-            lambda step: self._optimisation.rate(step, num_training_steps) / highest,
+            lambda step: self._optimisation.rate(done + step, num_training_steps) / highest,
         )
         return self.lr_scheduler
+
+    def restore_moments(self) -> None:
+        """Put Adam where the last attempt left it."""
+        if self._history:
+            self._weights().restore(len(self._history), self._attempt.moments())
 
     def compute_loss(
         self,
         model: torch.nn.Module,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Return the micro-batch's mean loss, and keep what the step's metrics are made of."""
-        scores = model(inputs["input_ids"], inputs["attention_mask"], inputs["response_mask"])
+        scores = model(**inputs["texts"])
         per_example, margin = self._objective(
             scores,
             inputs["label"],
             inputs["reference"],
-            at_start=self.state.global_step == 0,
+            at_start=not self._history,
         )
         self._of_step.append(
             (
@@ -300,31 +273,42 @@ class PairTrainer(Trainer):
         inputs: dict[str, Tensor | Any],
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Run a micro-batch; after a step's last one, and before its update, check the losses."""
+        """Run a micro-batch; after a step's last one check the losses.
+
+        Without DeepSpeed that is before the step's update, with it after.
+        """
         loss = super().training_step(model, inputs, num_items_in_batch)
         if self.accelerator.sync_gradients:
             self._close_step()
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add margin, accuracy, tokens and seconds to the logs of a loss."""
+        """Add margin, accuracy, tokens and seconds to the logs of a loss.
+
+        The loss is the mean since the last log, and the epoch the share of all steps, also where
+        an interruption lies between.
+        """
         if "loss" in logs:
             recent = np.mean(self._history[-self.state.logging_steps :], axis=0)
-            logs.update(zip(("margin", "accuracy"), recent[1:].tolist(), strict=False))
+            logs.update(zip(("loss", "margin", "accuracy"), recent.tolist(), strict=False))
             logs["tokens"] = int(self._tokens[self.state.global_step - 1])
             logs["seconds"] = round(time.monotonic() - self._began, 3)
+            self.state.epoch = self.state.global_step / self.state.max_steps
         super().log(logs, start_time)
 
-    def course(self) -> telemetry.Course:
-        """Return what happened."""
-        return telemetry.Course(
-            losses=[numbers[0] for numbers in self._history],
-            tokens=int(self._tokens[-1]),
-            seconds=time.monotonic() - self._began,
-        )
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Write the state: what the Trainer calls where a callback asks for a save."""
+        progress = Progress(self._history, self._lines.lines, time.monotonic() - self._began)
+        self._attempt.save(progress, self._weights().tensors())
+
+    def _weights(self) -> zero.TrainedWeights:
+        return zero.TrainedWeights(cast(PairScorer, self.model).model, self.optimizer, self._zero)
 
     def _close_step(self) -> None:
-        """Reduce the step's micro-batches to a few numbers, with one wait for the accelerator."""
+        """Reduce the step's micro-batches to a few numbers, with one wait for the accelerator.
+
+        With them the ranks agree on whether to save or stop after this step.
+        """
         of_losses, of_margins, of_labels, of_examples = zip(*self._of_step, strict=True)
         self._of_step = []
         per_example = torch.cat(of_losses)
@@ -332,11 +316,13 @@ class PairTrainer(Trainer):
         if of_margins[0] is not None:
             margin, label = torch.cat(of_margins), torch.cat(of_labels)
             numbers += [margin.mean(), _agreement(margin, label).mean()]
-        stacked = torch.stack([number.double() for number in numbers])
-        means = cast(Tensor, self.accelerator.reduce(stacked, "mean")).tolist()
+        wishes = per_example.new_tensor(self._attempt.wishes(), dtype=torch.float64)
+        stacked = torch.cat([torch.stack([number.double() for number in numbers]), wishes])
+        *means, stop, save = cast(Tensor, self.accelerator.reduce(stacked, "mean")).tolist()
         if not math.isfinite(means[0]):
             self._stop(per_example, torch.cat(of_examples))
         self._history.append(means)
+        self._attempt.agree(stop > 0, save > 0)
 
     def _stop(self, per_example: Tensor, example: Tensor) -> None:
         per_example, example = cast(
@@ -351,6 +337,24 @@ class PairTrainer(Trainer):
         )
 
 
+def _scorer(model: PreTrainedModel, readout: Readout, examples: Examples) -> torch.nn.Module:
+    if isinstance(examples.sequences, Features):
+        return HeadScorer(model)
+    return PairScorer(model, readout, low_precision=device.has_bfloat16())
+
+
+class _WhenPrepared(TrainerCallback):
+    """Restores Adam once the Trainer, and DeepSpeed where it is used, have made it."""
+
+    def __init__(self, trainer: PairTrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._trainer.restore_moments()
+
+
 def _agreement(margin: Tensor, label: Tensor) -> Tensor:
     """Return 1 where margin and label prefer the same text, 0 where not, half for a tie."""
     return (1 + torch.sign(margin) * torch.where(label > 0.5, 1, -1)) / 2
@@ -358,24 +362,28 @@ def _agreement(margin: Tensor, label: Tensor) -> Tensor:
 
 def _arguments(
     scratch: str,
-    order: NDArray[np.int64],
+    examples: Examples,
     optimisation: Optimisation,
-    micro_batch: int,
+    execution: Execution,
+    weights: int,
     seed: str,
 ) -> TrainingArguments:
-    steps, batch_size = order.shape
-    at_once = micro_batch * ranks.count()
+    steps, batch_size = examples.order.shape
+    at_once = execution.micro_batch * ranks.count()
     if batch_size % at_once:
         each = f" on each of {ranks.count()} ranks" if ranks.count() > 1 else ""
         raise UserError(
-            f"micro-batch {micro_batch}{each} does not divide the batch of {batch_size} pairs"
+            f"micro-batch {execution.micro_batch}{each} does not divide the batch of "
+            f"{batch_size} pairs"
         )
     on_gpu = torch.cuda.is_available()
+    if execution.zero:
+        zero.prepare(on_gpu)
     return TrainingArguments(
         output_dir=scratch,
         seed=seeds.seed(seed),
-        num_train_epochs=1,
-        per_device_train_batch_size=micro_batch,
+        max_steps=steps,
+        per_device_train_batch_size=execution.micro_batch,
         gradient_accumulation_steps=batch_size // at_once,
         learning_rate=optimisation.learning_rate,
         optim="adamw_torch_fused",
@@ -384,8 +392,10 @@ def _arguments(
         adam_epsilon=optimisation.epsilon,
         weight_decay=0.0,
         max_grad_norm=0.0,
-        use_cpu=not on_gpu,
-        bf16=on_gpu and torch.cuda.is_bf16_supported(),
+        # Told of a CPU, the Trainer would leave DeepSpeed out.
+        use_cpu=not on_gpu and not execution.zero,
+        deepspeed=zero.configuration(execution, weights, on_gpu),
+        accelerator_config={"use_configured_state": bool(execution.zero) and not on_gpu},
         dataloader_pin_memory=on_gpu,
         logging_steps=math.ceil(steps / 100),
         logging_nan_inf_filter=False,
@@ -397,8 +407,9 @@ def _arguments(
     )
 
 
-def _tensorboard(folder: Path) -> TrainerCallback:
+def _tensorboard(folder: Path, done: int) -> TrainerCallback:
+    """Return what logs to TensorBoard, in place of what was logged after ``done`` steps."""
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations.integration_utils import TensorBoardCallback
 
-    return TensorBoardCallback(SummaryWriter(folder))
+    return TensorBoardCallback(SummaryWriter(folder, purge_step=done + 1))

@@ -1,0 +1,25 @@
+# For linear probes (scenarios.reward_model.linear_probe): what a base model makes of each text of a
+# set, read once. Ceilings, students, labels and predictions share it.
+
+
+rule features:
+    input:
+        model="results/models/{model}",
+        pairs="results/data/{target}/{set}.parquet",
+    output:
+        FEATURES,
+    log:
+        "results/logs/features/{target}/{model}/{set}.log",
+    wildcard_constraints:
+        set=one_of(settings.SETS),
+    conda:
+        "../envs/training.yaml"
+    threads: EXECUTION.threads
+    resources:
+        micro_batch=EXECUTION.micro_batch,
+    params:
+        settings=slices.features(EXPERIMENT),
+    shell:
+        "python -m workflow_scripts features --settings {params.settings:q} "
+        "--model {input.model} --pairs {input.pairs} "
+        "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"

@@ -1,0 +1,48 @@
+"""What a training reads: sequences, labels, and the order in which they come."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workflow_scripts.linear_probe import Features
+from workflow_scripts.tokenise import TokenSequences
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What is trained on, and in which order.
+
+    Attributes:
+        ids: names of the examples, for messages.
+        sequences: the sequences of example i are ``i``, and ``len(ids) + i`` where an example is a
+            pair.
+        labels: the probability that the first of a pair is better, ``[examples]``.
+        references: the reference model's margins, 0 where there is none, ``[examples]``.
+        order: the examples of each step's batch, ``[steps, batch]``.
+    """
+
+    ids: list[str]
+    sequences: TokenSequences | Features
+    labels: NDArray[np.float64]
+    references: NDArray[np.float64]
+    order: NDArray[np.int64]
+
+    def collate(self, examples: Sequence[int]) -> dict[str, Tensor | dict[str, Tensor]]:
+        """Return a micro-batch: sequences stacked as all first ones, then all second ones."""
+        indices = np.asarray(examples, dtype=np.int64)
+        members = np.arange(0, len(self.sequences), len(self.ids))
+        return {
+            "texts": self.sequences.padded((members[:, None] + indices).ravel()),
+            "label": torch.from_numpy(self.labels[indices]),
+            "reference": torch.from_numpy(self.references[indices]),
+            "example": torch.from_numpy(indices),
+        }
+
+    def tokens_by_step(self) -> NDArray[np.int64]:
+        """Return how many real tokens have been processed after each step, ``[steps]``."""
+        of_examples = self.sequences.lengths.reshape(-1, len(self.ids)).sum(0)
+        return np.cumsum(of_examples[self.order].sum(1))
