@@ -17,6 +17,7 @@ include: "rules/weak_to_strong.smk"
 include: "rules/predictions.smk"
 include: "rules/probe.smk"
 include: "rules/report.smk"
+include: "rules/verify.smk"
 
 
 rule all:
@@ -25,6 +26,9 @@ rule all:
         rules.cells.output,
         rules.tables.output,
         rules.page.output,
+        # Else Snakemake would let a measurement be missing as long as the report stands.
+        beside_checkpoints("predictions.parquet"),
+        rules.cells.input.probes,
         collect(rules.figures.output, target=EXPERIMENT.matrix.targets),
 
 

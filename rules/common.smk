@@ -1,11 +1,22 @@
 import os
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from workflow_scripts import figures as report_figures
 from workflow_scripts import tables as report_tables
-from workflow_scripts import conflicts, matrix, settings, slices, students, warm
+from workflow_scripts import (
+    conflicts,
+    digests,
+    matrix,
+    provenance,
+    settings,
+    slices,
+    students,
+    warm,
+)
 from workflow_scripts.errors import UserError
 
 # Shell commands find this environment's Python (a conda environment, where asked for, comes first)
@@ -27,6 +38,12 @@ STUDENTS = matrix.students(EXPERIMENT)
 EXECUTION = EXPERIMENT.execution
 # A resource, not a param: where a run is watched from does not change its result.
 TENSORBOARD = int(EXECUTION.tensorboard)
+# What of the code each stage uses: a param, so that a change to it reruns the stage (docs/reruns.md).
+CODE = digests.Code(
+    f"{workflow.basedir}/workflow_scripts", with_versions=EXPERIMENT.strict_environment
+)
+if workflow.is_main_process and (other_versions := provenance.warning()):
+    logger.warning(other_versions)
 
 # The folder of every training, by its wildcards.
 SFT = "results/sft/{target}/{model}/seed{seed}"
@@ -71,13 +88,19 @@ def slice_for(stage, *names):
     return lambda wildcards: stage(EXPERIMENT, *(wildcards[name] for name in names))
 
 
+def files_in(folder):
+    """Return a folder's files: a file that is written over leaves its folder's time as it was."""
+    found = (os.path.join(place, file) for place, _, files in os.walk(folder) for file in files)
+    return sorted(found)
+
+
 def source_files(wildcards):
     """Return the local files that a target's sets are read from."""
     sets = EXPERIMENT.targets[wildcards.target].sets
     local = [
         slices.local_file(EXPERIMENT, getattr(sets, name).source, name) for name in settings.SETS
     ]
-    return [path for path in local if path]
+    return [file for path in local if path for file in [path, *files_in(path)]]
 
 
 def models_by(origin):
@@ -209,15 +232,19 @@ def second_weak(wildcards):
     return f"{folder}/predictions.parquet"
 
 
-def training_records(wildcards):
-    """Return the records of every ceiling and student, without their SFT."""
-    students = {f"{WEAK_TO_STRONG}/train.json".format(**cell._asdict()) for cell in CELLS}
-    ceilings = {
-        f"{GROUND_TRUTH}/train.json".format(model=model, **cell._asdict())
-        for cell in CELLS
-        for model in (cell.weak, cell.strong)
-    }
-    return sorted(students | ceilings)
+def beside_checkpoints(name):
+    """Return an input function: this file of every ceiling and student, without their SFT."""
+
+    def files(wildcards):
+        students = {f"{WEAK_TO_STRONG}/{name}".format(**cell._asdict()) for cell in CELLS}
+        ceilings = {
+            f"{GROUND_TRUTH}/{name}".format(model=model, **cell._asdict())
+            for cell in CELLS
+            for model in (cell.weak, cell.strong)
+        }
+        return sorted(students | ceilings)
+
+    return files
 
 
 def captioned(path, caption, category, **labels):

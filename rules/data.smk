@@ -11,9 +11,10 @@ rule small_world:
     conda:
         "../envs/analysis.yaml"
     params:
+        code=CODE.digest("world"),
         settings=slice_for(slices.world, "world"),
     shell:
-        "python -m workflow_scripts world --settings {params.settings:q} "
+        "python -m workflow_scripts world --code {params.code} --settings {params.settings:q} "
         "--sets {output.sets} --corpus {output.corpus} 2> {log}"
 
 
@@ -28,7 +29,8 @@ rule prepare_data:
     conda:
         "../envs/training.yaml"
     params:
+        code=CODE.digest("prepare_data"),
         settings=slice_for(slices.prepare_data, "target"),
     shell:
-        "python -m workflow_scripts prepare_data --settings {params.settings:q} "
+        "python -m workflow_scripts prepare_data --code {params.code} --settings {params.settings:q} "
         "--output results/data/{wildcards.target} 2> {log}"

@@ -18,8 +18,9 @@ rule features:
     resources:
         micro_batch=EXECUTION.micro_batch,
     params:
+        code=CODE.digest("features"),
         settings=slices.features(EXPERIMENT),
     shell:
-        "python -m workflow_scripts features --settings {params.settings:q} "
+        "python -m workflow_scripts features --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"

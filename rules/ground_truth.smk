@@ -23,9 +23,10 @@ rule ground_truth:
         micro_batch=EXECUTION.micro_batch,
         tensorboard=TENSORBOARD,
     params:
+        code=lambda wildcards: CODE.digest("train", wildcards.scenario, "none"),
         settings=slice_for(slices.ground_truth, "target", "scenario", "model", "seed"),
     shell:
-        "python -m workflow_scripts train --settings {params.settings:q} "
+        "python -m workflow_scripts train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
         "--features {input.features} "
         "--micro-batch {resources.micro_batch} --threads {threads} "

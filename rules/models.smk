@@ -16,9 +16,10 @@ rule fetch_model:
     conda:
         "../envs/training.yaml"
     params:
+        code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
     shell:
-        "python -m workflow_scripts base_model --settings {params.settings:q} "
+        "python -m workflow_scripts base_model --code {params.code} --settings {params.settings:q} "
         "--output {output} 2> {log}"
 
 
@@ -33,7 +34,8 @@ use rule fetch_model as package_model with:
 
 rule local_model:
     input:
-        model_folder,
+        files=lambda wildcards: files_in(model_folder(wildcards)),
+        folder=model_folder,
     output:
         directory("results/models/{model}"),
     log:
@@ -43,10 +45,11 @@ rule local_model:
     conda:
         "../envs/training.yaml"
     params:
+        code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
     shell:
-        "python -m workflow_scripts base_model --settings {params.settings:q} "
-        "--folder {input} --output {output} 2> {log}"
+        "python -m workflow_scripts base_model --code {params.code} --settings {params.settings:q} "
+        "--folder {input.folder} --output {output} 2> {log}"
 
 
 rule tokenizer:
@@ -60,9 +63,10 @@ rule tokenizer:
     conda:
         "../envs/training.yaml"
     params:
+        code=CODE.digest("tokenizer"),
         settings=slice_for(slices.tokenizer, "corpus"),
     shell:
-        "python -m workflow_scripts tokenizer --settings {params.settings:q} --texts {input} "
+        "python -m workflow_scripts tokenizer --code {params.code} --settings {params.settings:q} --texts {input} "
         "--tokenizer {output.tokenizer} --tokens {output.tokens} 2> {log}"
 
 
@@ -85,9 +89,10 @@ rule pretrain:
         micro_batch=pretraining_batch,
         tensorboard=TENSORBOARD,
     params:
+        code=CODE.digest("pretrain"),
         settings=slice_for(slices.pretrain, "model"),
     shell:
-        "python -m workflow_scripts pretrain --settings {params.settings:q} "
+        "python -m workflow_scripts pretrain --code {params.code} --settings {params.settings:q} "
         "--tokenizer {input.tokenizer} --tokens {input.tokens} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output.model} "
         "--record {output.record} --metrics {output.metrics} --tensorboard {resources.tensorboard} 2> {log}"

@@ -16,9 +16,10 @@ rule ground_truth_predictions:
     resources:
         micro_batch=EXECUTION.micro_batch,
     params:
+        code=lambda wildcards: CODE.digest("predict", wildcards.scenario),
         settings=slice_for(slices.readout, "scenario"),
     shell:
-        "python -m workflow_scripts predict --settings {params.settings:q} "
+        "python -m workflow_scripts predict --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
         "--features {input.features} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"

@@ -17,6 +17,7 @@ rule probe:
     conda:
         "../envs/analysis.yaml"
     params:
+        code=CODE.digest("probe"),
         settings=slice_for(
             slices.probe,
             "target",
@@ -28,7 +29,7 @@ rule probe:
             "seed",
         ),
     shell:
-        "python -m workflow_scripts probe --settings {params.settings:q} "
+        "python -m workflow_scripts probe --code {params.code} --settings {params.settings:q} "
         "--weak {input.weak} --strong {input.strong} "
         "--none {input.none} --student {input.student} --control {input.control} "
         "--output {output} 2> {log}"
@@ -57,6 +58,7 @@ rule inspect:
     conda:
         "../envs/analysis.yaml"
     params:
+        code=CODE.digest("inspection"),
         settings=slice_for(
             slices.probe,
             "target",
@@ -68,7 +70,7 @@ rule inspect:
             "seed",
         ),
     shell:
-        "python -m workflow_scripts inspection --settings {params.settings:q} "
+        "python -m workflow_scripts inspection --code {params.code} --settings {params.settings:q} "
         "--pairs {input.pairs} --weak {input.weak} --strong {input.strong} "
         "--none {input.none} --student {input.student} "
         "--html {output.html} --parquet {output.parquet} 2> {log}"

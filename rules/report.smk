@@ -1,13 +1,30 @@
 localrules:
+    names_of_files,
     cells,
     tables,
     figures,
     page,
 
 
+# The names of thousands of cells' files are more than a command may hold.
+rule names_of_files:
+    output:
+        probes="results/.names/probes.txt",
+        records="results/.names/trainings.txt",
+    log:
+        "results/logs/names_of_files.log",
+    params:
+        probes=[PROBE.format(**cell._asdict()) for cell in CELLS],
+        records=beside_checkpoints("train.json"),
+    run:
+        for name, path in output.items():
+            Path(path).write_text("\n".join(params[name]))
+
+
 rule cells:
     input:
-        [PROBE.format(**cell._asdict()) for cell in CELLS],
+        names=rules.names_of_files.output.probes,
+        probes=rules.names_of_files.params.probes,
     output:
         csv=captioned("results/report/cells.csv", "cells", "Tables", table="cells"),
         parquet="results/report/cells.parquet",
@@ -19,8 +36,10 @@ rule cells:
         "results/logs/cells.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        code=CODE.digest("cells"),
     shell:
-        "python -m workflow_scripts cells --probes {input} "
+        "python -m workflow_scripts cells --code {params.code} --probes @{input.names} "
         "--csv {output.csv} --parquet {output.parquet} --aggregated {output.aggregated} "
         "--reliability {output.reliability} 2> {log}"
 
@@ -34,8 +53,10 @@ rule tables:
         "results/logs/tables.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        code=CODE.digest("tables"),
     shell:
-        "python -m workflow_scripts tables --cells {input} "
+        "python -m workflow_scripts tables --code {params.code} --cells {input} "
         "--output results/report/tables 2> {log}"
 
 
@@ -49,8 +70,10 @@ rule figures:
         "results/logs/figures/{target}.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        code=CODE.digest("figures"),
     shell:
-        "python -m workflow_scripts figures --cells {input.cells} "
+        "python -m workflow_scripts figures --code {params.code} --cells {input.cells} "
         "--reliability {input.reliability} --target {wildcards.target} "
         "--output results/report/figures 2> {log}"
 
@@ -64,7 +87,8 @@ rule page:
             target=EXPERIMENT.matrix.targets,
         ),
         data=collect("results/data/{target}/report.json", target=EXPERIMENT.matrix.targets),
-        records=training_records,
+        names=rules.names_of_files.output.records,
+        records=beside_checkpoints("train.json"),
     output:
         captioned("results/report/index.html", "page", "Report", page="claims, cells, figures"),
     log:
@@ -72,8 +96,9 @@ rule page:
     conda:
         "../envs/analysis.yaml"
     params:
+        code=CODE.digest("page"),
         settings=slices.page(EXPERIMENT),
     shell:
-        "python -m workflow_scripts page --settings {params.settings:q} "
+        "python -m workflow_scripts page --code {params.code} --settings {params.settings:q} "
         "--cells {input.cells} --data {input.data} "
-        "--records {input.records} --figures results/report/figures --output {output} 2> {log}"
+        "--records @{input.names} --figures results/report/figures --output {output} 2> {log}"

@@ -20,9 +20,10 @@ rule sft:
         micro_batch=EXECUTION.micro_batch,
         tensorboard=TENSORBOARD,
     params:
+        code=CODE.digest("train", "sft", "none"),
         settings=slice_for(slices.sft, "target", "model", "seed"),
     shell:
-        "python -m workflow_scripts train --settings {params.settings:q} "
+        "python -m workflow_scripts train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--micro-batch {resources.micro_batch} --threads {threads} "
         "--checkpoint {output.checkpoint} --record {output.record} --metrics {output.metrics} "
@@ -48,6 +49,7 @@ rule student_sft:
         micro_batch=EXECUTION.micro_batch,
         tensorboard=TENSORBOARD,
     params:
+        code=lambda wildcards: CODE.digest("train", "sft", conflict_of(wildcards).kind),
         settings=slice_for(
             slices.student_sft,
             "target",
@@ -59,7 +61,7 @@ rule student_sft:
             "seed",
         ),
     shell:
-        "python -m workflow_scripts train --settings {params.settings:q} "
+        "python -m workflow_scripts train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--weak-labels {input.weak_labels} --helpful {input.helpful} "
         "--micro-batch {resources.micro_batch} --threads {threads} "
@@ -85,9 +87,10 @@ rule reference:
     resources:
         micro_batch=EXECUTION.micro_batch,
     params:
+        code=CODE.digest("reference"),
         settings=slices.reference(EXPERIMENT),
     shell:
-        "python -m workflow_scripts reference --settings {params.settings:q} "
+        "python -m workflow_scripts reference --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
 

@@ -16,9 +16,10 @@ rule weak_labels:
     resources:
         micro_batch=EXECUTION.micro_batch,
     params:
+        code=lambda wildcards: CODE.digest("weak_labels", wildcards.scenario),
         settings=slice_for(slices.weak_labels, "scenario"),
     shell:
-        "python -m workflow_scripts weak_labels --settings {params.settings:q} "
+        "python -m workflow_scripts weak_labels --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
         "--features {input.features} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"

@@ -23,6 +23,7 @@ rule weak_to_strong:
         micro_batch=EXECUTION.micro_batch,
         tensorboard=TENSORBOARD,
     params:
+        code=lambda wildcards: CODE.digest("train", wildcards.scenario, conflict_of(wildcards).kind),
         settings=slice_for(
             slices.weak_to_strong,
             "target",
@@ -34,7 +35,7 @@ rule weak_to_strong:
             "seed",
         ),
     shell:
-        "python -m workflow_scripts train --settings {params.settings:q} "
+        "python -m workflow_scripts train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--weak-labels {input.weak_labels} --helpful {input.helpful} "
         "--reference {input.reference} --features {input.features} "

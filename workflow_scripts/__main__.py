@@ -4,9 +4,10 @@ import argparse
 import importlib
 import logging
 import sys
+import time
 from typing import NamedTuple
 
-from workflow_scripts import failures, ranks, warm
+from workflow_scripts import failures, provenance, ranks, warm
 
 
 class Stage(NamedTuple):
@@ -37,6 +38,7 @@ STAGES = {
     "figures": Stage("figures", "draw the report's figures"),
     "page": Stage("page", "write the report as one HTML page"),
     "summary": Stage("summary", "print the table of cells"),
+    "verify": Stage("verify", "check all results against the records of their making"),
 }
 
 
@@ -65,15 +67,22 @@ def run_stage(argv: list[str]) -> int:
         ranks.join()
     module = importlib.import_module(f"workflow_scripts.{STAGES[name].module}")
     parser = argparse.ArgumentParser(
-        prog=f"python -m workflow_scripts {name}", description=module.__doc__
+        prog=f"python -m workflow_scripts {name}",
+        description=module.__doc__,
+        epilog="@FILE stands for the arguments in that file, one a line.",
+        fromfile_prefix_chars="@",
     )
     module.add_arguments(parser)
+    parser.add_argument("--code", help="digest of the stage's code, to keep with what it writes")
     parsed = parser.parse_args(arguments)
+    began = time.monotonic()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
     try:
         module.run(parsed)
+        if parsed.code and ranks.is_first():
+            provenance.record(name, parsed, time.monotonic() - began)
     except Exception as error:
         line = failures.line_of(error, parsed)
         if line is None:

@@ -1,13 +1,14 @@
 """How a competing goal enters a student's training: every kind's settings and what it does.
 
-A new kind is a class below, its place in ``AnyConflict``, and an entry under ``conflicts`` in
-config.yaml. This module is read with the configuration, so it imports nothing that takes seconds.
+A new kind is a class below, its places in ``AnyConflict`` and ``KINDS``, and an entry under
+``conflicts`` in config.yaml. This module is read with the configuration, so it imports nothing that
+takes seconds.
 """
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workflow_scripts.config_errors import AboutKey
 from workflow_scripts.errors import UserError
@@ -118,6 +119,13 @@ AnyConflict = Annotated[
     NoConflict | Explicit | Implicit | ImplicitMatched, Field(discriminator="kind")
 ]
 
+KINDS: dict[str, type[Conflict]] = {
+    "none": NoConflict,
+    "explicit": Explicit,
+    "implicit": Implicit,
+    "implicit_matched": ImplicitMatched,
+}
+
 SFT_CONFLICTS = {kind.supervision: kind() for kind in (NoConflict, Implicit, ImplicitMatched)}
 """The conflict under which the SFT before SimPO and DPO is trained, by its name in paths.
 
@@ -131,8 +139,12 @@ def conflict_of(settings: Mapping[str, Any] | None) -> Conflict:
     Raises:
         UserError: if they describe none.
     """
+    settings = settings or {"kind": "none"}
+    kind = settings.get("kind")
+    if kind not in KINDS:
+        raise UserError(f"conflict {settings}: its kind is not one of {', '.join(KINDS)}")
     try:
-        return TypeAdapter(AnyConflict).validate_python(settings or {"kind": "none"})
+        return KINDS[kind].model_validate(settings)
     except ValidationError as failure:
         raise UserError(f"conflict {settings}: {failure.errors()[0]['msg']}") from failure
 

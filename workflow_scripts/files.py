@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+WRITTEN: set[Path] = set()
+"""The files and folders that this process has written."""
+
+
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary sibling of ``path`` that takes its place only if the block succeeds.
@@ -31,6 +35,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             shutil.rmtree(path)
         partial.replace(path)
         _flush(path.parent)
+        WRITTEN.add(path)
     finally:
         if partial.is_dir():
             shutil.rmtree(partial)

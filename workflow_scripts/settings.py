@@ -403,6 +403,7 @@ class Config(Settings):
     compat: Compat = Compat()
     probe: Probe
     keep_checkpoints: bool = True
+    strict_environment: bool = False
     execution: Execution = Execution()
 
     @model_validator(mode="after")

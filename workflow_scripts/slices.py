@@ -63,8 +63,13 @@ def base_model(config: Config, name: str) -> str:
 
 
 def tokenizer(config: Config, corpus: str) -> str:
-    """Return what a corpus's tokenizer depends on."""
-    return canonical_json(config.corpora[corpus].tokenizer.model_dump())
+    """Return what a corpus's tokenizer depends on: its section, a world as the file it makes.
+
+    The order of a target's sets is that of the texts, which Snakemake's list of inputs is without.
+    """
+    section = config.corpora[corpus]
+    sets = {} if section.world else {"sets": section.sets}
+    return canonical_json(section.tokenizer.model_dump() | sets)
 
 
 def pretrain(config: Config, name: str) -> str:
@@ -261,7 +266,10 @@ def page(config: Config) -> str:
     models = {name for pair in config.matrix.weak_strong for name in pair}
     given = config.model_dump(exclude_none=True, exclude={"execution", "data_root"})
     return canonical_json(
-        {name: given[name] for name in ("matrix", "scenarios", "sft", "training", "probe")}
+        {
+            name: given[name]
+            for name in ("matrix", "scenarios", "sft", "training", "compat", "probe")
+        }
         | {
             "targets": {name: given["targets"][name] for name in config.matrix.targets},
             "conflicts": {name: given["conflicts"][name] for name in config.matrix.conflicts},

@@ -17,7 +17,7 @@ import rich.progress
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from workflow_scripts import ranks
+from workflow_scripts import files, ranks
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
@@ -155,6 +155,7 @@ class MetricsLines(TrainerCallback):
         """Close the file, also where training failed."""
         if self._file is not None:
             self._file.close()
+            files.WRITTEN.add(self._path)
 
 
 def record(

@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.errors import UserError
@@ -13,10 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from workflow_scripts.conflicts import Conflict
     from workflow_scripts.settings import Compat
     from workflow_scripts.supervision import Pairs
-    from workflow_scripts.trainer import Objective
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
     from workflow_scripts.conflicts import conflict_of
     from workflow_scripts.examples import Examples
     from workflow_scripts.files import write_json
+    from workflow_scripts.objectives import OBJECTIVES
     from workflow_scripts.optimisation import Optimisation
     from workflow_scripts.resume import Attempt
     from workflow_scripts.scorer import readout_of
@@ -74,6 +72,8 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     settings = args.settings
     objective_name = settings["objective"]
+    if objective_name not in OBJECTIVES:
+        raise UserError(f"objective {objective_name}: not one of {', '.join(OBJECTIVES)}")
     compat = Compat.model_validate(settings.get("compat", {}))
     readout = readout_of(objective_name, compat)
     conflict = conflict_of(settings.get("conflict"))
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> None:
             model,
             readout,
             examples,
-            _objective(settings, conflict, compat),
+            OBJECTIVES[objective_name](settings, conflict, compat),
             Optimisation.of(settings),
             execution,
             attempt,
@@ -180,29 +180,3 @@ def _supervision(args: argparse.Namespace, compat: "Compat") -> "tuple[Pairs, Pa
     if helpful is not None:
         helpful = helpful.at(np.arange(min(len(pairs), len(helpful))))
     return pairs, helpful
-
-
-def _objective(settings: Mapping[str, Any], conflict: "Conflict", compat: "Compat") -> "Objective":
-    """Return the loss that the settings name."""
-    from workflow_scripts import losses
-    from workflow_scripts.trainer import Likelihood, Preference
-
-    match settings["objective"]:
-        case "sft":
-            return Likelihood()
-        case "reward_model":
-            return Preference(losses.reward_model, conflict)
-        case "simpo":
-            simpo = partial(losses.simpo, beta=settings["beta"], gamma=settings["gamma"])
-            return Preference(simpo, conflict)
-        case "dpo":
-            without_reference = compat.explicit_trigger == "reference"
-            dpo = partial(losses.dpo, beta=settings["beta"])
-            return Preference(
-                dpo,
-                conflict,
-                starts_as_reference=True,
-                trigger_without_reference=without_reference,
-            )
-        case unknown:
-            raise UserError(f"objective {unknown}: not one of sft, reward_model, simpo, dpo")

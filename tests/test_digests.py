@@ -1,0 +1,174 @@
+"""The digest of a stage's code changes with what the stage uses, and with nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.digests import LEFT_OUT, Code
+
+STAGE = '''
+"""A stage."""
+import argparse
+from functools import partial
+
+from project import tools
+from project.tools import Shape
+
+TABLE = {"dpo": tools.dpo, "simpo": tools.simpo}
+
+
+def add_arguments(parser):
+    parser.add_argument("--side", help="a length")
+
+
+def run(args):
+    from project.lazy import late
+
+    return late(Shape(args.side).area()) + TABLE[args.objective](2)
+'''
+TOOLS = """
+from pathlib import Path
+
+TEMPLATE = Path(__file__).with_name("page.txt")
+FACTOR = 2
+UNUSED = 3
+for _ in range(2):
+    FACTOR += 1
+
+
+class Shape:
+    side: int
+
+    def __init__(self, side):
+        self.side = side
+
+    def area(self):
+        return FACTOR * self.side
+
+
+def dpo(z):
+    return -z
+
+
+def simpo(z):
+    return TEMPLATE.read_text()
+
+
+def unrelated():
+    return UNUSED
+"""
+LAZY = """
+import logging
+
+from project.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def late(x: int) -> int:
+    # Why it is late.
+    logger.info("late by %d", x)
+    if x > 9:
+        raise UserError("too late")
+    return helper(x)
+
+
+def helper(x):
+    y: int = x + 1
+    return y
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name, text in {"stage": STAGE, "tools": TOOLS, "lazy": LAZY}.items():
+        (folder / f"{name}.py").write_text(text)
+    (folder / "errors.py").write_text("class UserError(Exception):\n    pass\n")
+    (folder / "page.txt").write_text("a page")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changed"),
+    [
+        ("lazy.py", "x + 1", "x + 2", True),
+        ("lazy.py", "y: int = x + 1\n    return y", "return x + 1", True),
+        ("tools.py", "FACTOR = 2", "FACTOR = 4", True),
+        ("tools.py", "FACTOR * self.side", "self.side * FACTOR", True),
+        ("tools.py", "side: int", "side: float", True),
+        ("tools.py", "return -z", "return z", True),
+        ("tools.py", "range(2)", "range(3)", True),
+        (
+            "stage.py",
+            "from project.tools import Shape",
+            "from project.lazy import late as Shape",
+            True,
+        ),
+        ("stage.py", "import late\n", "import helper as late\n", True),
+        ("lazy.py", "# Why it is late.", "# Because.", False),
+        ("lazy.py", "def late(x: int) -> int:", "def late(x):", False),
+        ("lazy.py", "y: int = x + 1", "y=(x\n  +1)", False),
+        ("lazy.py", "late by %d", "%d late", False),
+        ("lazy.py", "too late", "later than that", False),
+        ("stage.py", '"""A stage."""', '"""The stage."""', False),
+        ("stage.py", "a length", "its length", False),
+        ("stage.py", "partial\n", "reduce\n", False),
+        ("tools.py", "UNUSED = 3", "UNUSED = 4", False),
+        ("tools.py", "return UNUSED", "return 0", False),
+        ("tools.py", "TEMPLATE.read_text()", "str(TEMPLATE)", False),
+        ("page.txt", "a page", "a leaf", False),
+        ("errors.py", "pass", "code = 2", False),
+    ],
+)
+def test_a_digest_changes_with_what_is_used_alone(
+    file: str, old: str, new: str, changed: bool, package: Path
+):
+    before = Code(package).digest("stage", "dpo")
+    text = (package / file).read_text()
+    assert text.count(old) == 1
+    (package / file).write_text(text.replace(old, new))
+    assert (Code(package).digest("stage", "dpo") != before) is changed
+
+
+def test_a_choice_cuts_tables_down_to_its_entry(package: Path):
+    simpo = Code(package).reached("stage", "simpo")
+    assert {"project.tools.simpo", "project/page.txt"} <= simpo.keys()
+    assert "project.tools.dpo" not in simpo
+    assert {"project.tools.dpo", "project.tools.simpo"} <= Code(package).reached("stage").keys()
+
+
+def test_a_file_that_the_code_names_counts_by_its_content(package: Path):
+    before = Code(package).digest("stage", "simpo")
+    (package / "page.txt").write_text("another page")
+    assert Code(package).digest("stage", "simpo") != before
+
+
+def test_what_is_left_out_is_there():
+    package = Path(__file__).parents[1] / "workflow_scripts"
+    for name in LEFT_OUT:
+        module, _, definition = name.partition(".")
+        code = (package / f"{module}.py").read_text()
+        assert not definition or f"def {definition}(" in code
+
+
+def test_each_objective_has_its_own_losses():
+    code = Code(Path(__file__).parents[1] / "workflow_scripts")
+    reached = {
+        objective: {name for name in code.reached("train", objective, "none") if ".losses." in name}
+        for objective in ("sft", "reward_model", "simpo", "dpo")
+    }
+    losses = "workflow_scripts.losses."
+    for objective, names in reached.items():
+        assert names - {f"{losses}_side", f"{losses}_at_least_float32"} == {losses + objective}
+    assert f"{losses}explicit_conflict" in code.reached("train", "dpo", "explicit")
+    assert "workflow_scripts.figure_accuracies.draw" in code.reached("figures")
+    assert "workflow_scripts/page.html.j2" in code.reached("page")
+    assert "workflow_scripts/probe.schema.json" in code.reached("probe")
+
+
+def test_the_libraries_of_a_stage_are_those_that_its_code_names():
+    code = Code(Path(__file__).parents[1] / "workflow_scripts")
+    assert {"torch", "transformers"} <= set(code.libraries("train"))
+    assert not {"torch", "transformers", "json", "pathlib"} & set(code.libraries("probe"))
