@@ -1,11 +1,14 @@
 """How much memory a training takes, and whether its parts add up: ``python -m benchmarks.memory``.
 
-One optimizer step of SimPO, in a fresh process, in two micro-batches of texts that are as long as
-can be. On a CPU the process's peak resident memory is compared with the sum of
+Two optimizer steps of SimPO, in a fresh process, each of two micro-batches, on texts that are as
+long as can be and all response. On a CPU the process's peak resident memory is compared with the
+sum of
 
-* what Python and the libraries hold once imported, measured,
+* what a training of next to nothing takes: Python, the libraries and their compiled kernels,
 * weights, gradients and Adam's two moments in float32: 16 bytes a weight,
-* what one micro-batch's forward keeps for its backward pass, counted by torch's own hooks.
+* what one micro-batch's forward keeps for its backward pass, counted by torch's own hooks,
+* the gradients of logits and of their log-softmax, 8 bytes by vocabulary entry and token, which
+  are there together when the backward pass begins.
 """
 
 import argparse
@@ -18,15 +21,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from transformers import AutoConfig
 
 from benchmarks.throughput import workload
 from workflow_scripts import checkpoints, scorer
 from workflow_scripts.tokenise import tokenise
 
-IMPORTS = "import resource, deepspeed, transformers.trainer, workflow_scripts.trainer"
-RESIDENT = "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 MICRO_BATCH = 2
 BATCH = 2 * MICRO_BATCH
+STEPS = 2
 
 
 def main() -> None:
@@ -42,36 +45,35 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     workload.write_pairs(args.data, args.folder, workload.BATCH)
     workload.make_tokenizer(args.folder)
-    base = _base()
-    print("| model | weights | base | 16 bytes a weight | activations | sum | measured | off by |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    nothing = workload.make_model("nothing", args.folder, reward=False)
+    base = _peak(nothing, _pairs(args.folder, "short", 1), args)
+    print("| model | weights | base | states | kept | logits | sum | measured | off by |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    long = _pairs(args.folder, "long", 10_000)
     for size in args.sizes:
         model = workload.make_model(size, args.folder, reward=False)
-        measured = _peak(model, _long_pairs(args.folder), args)
+        measured = _peak(model, long, args)
         weights = workload.parameters(size)
-        kept = _kept(model, args.folder)
-        total = base + 16 * weights + kept
-        megabytes = [f"{part / 1e6:,.0f}" for part in (base, 16 * weights, kept, total, measured)]
-        off = total / measured - 1
-        print(f"| {size} | {weights / 1e6:.1f}M | {' | '.join(megabytes)} | {off:+.0%} |")
+        vocabulary = AutoConfig.from_pretrained(model).vocab_size
+        logits = 8 * vocabulary * 2 * MICRO_BATCH * workload.MAX_LENGTH
+        parts = [base, 16 * weights, _kept(model, long, args.folder), logits]
+        numbers = [f"{part / 1e6:,.0f}" for part in (*parts, sum(parts), measured)]
+        off = sum(parts) / measured - 1
+        print(f"| {size} | {weights / 1e6:.1f}M | {' | '.join(numbers)} | {off:+.0%} |")
 
 
-def _base() -> int:
-    """Return the resident bytes of a process that has imported what a training imports."""
-    command = [sys.executable, "-c", f"{IMPORTS}; {RESIDENT}"]
-    ran = subprocess.run(command, check=True, capture_output=True, text=True)
-    return int(ran.stdout.splitlines()[-1]) * 1024
-
-
-def _long_pairs(folder: Path) -> Path:
-    """Write one batch of pairs whose responses alone are longer than any text may be."""
-    texts = pq.read_table(folder / "texts.parquet")["rejected"].to_pylist()
-    response = "".join(texts[:200])
-    made = folder / "long.parquet"
-    columns = {"prompt": ["\n\nHuman: So?"] * BATCH, "chosen": [response] * BATCH}
-    rejected = [response + texts[row] for row in range(BATCH)]
-    names = [f"long-{row}" for row in range(BATCH)]
-    pq.write_table(pa.table({"id": names, **columns, "rejected": rejected}), made)
+def _pairs(folder: Path, name: str, characters: int) -> Path:
+    """Write pairs whose responses have so many characters."""
+    texts = "".join(pq.read_table(folder / "texts.parquet")["rejected"].to_pylist()[:500])
+    rows = range(STEPS * BATCH)
+    made = folder / f"{name}.parquet"
+    columns = {
+        "id": [f"{name}-{row}" for row in rows],
+        "prompt": ["\n\nHuman: So?"] * len(rows),
+        "chosen": [texts[row:][:characters] for row in rows],
+        "rejected": [texts[-1 - row :: -1][:characters] for row in rows],
+    }
+    pq.write_table(pa.table(columns), made)
     return made
 
 
@@ -89,11 +91,11 @@ def _peak(model: Path, pairs: Path, args: argparse.Namespace) -> int:
     return json.loads((out / "train.json").read_text())["peak_memory_bytes"]
 
 
-def _kept(folder: Path, made: Path) -> int:
+def _kept(folder: Path, table: Path, made: Path) -> int:
     """Return the bytes that a micro-batch's forward keeps, beside the weights."""
     readout = scorer.READOUTS["simpo"]
     model = checkpoints.load_base(folder, readout).train()
-    pairs = pq.read_table(made / "long.parquet").to_pydict()
+    pairs = pq.read_table(table).to_pydict()
     sequences = tokenise(
         checkpoints.load_tokenizer(folder),
         pairs["id"],
@@ -111,7 +113,8 @@ def _kept(folder: Path, made: Path) -> int:
             kept[storage.data_ptr()] = (storage.nbytes(), tensor)
         return tensor
 
-    batch = sequences.padded(np.arange(2 * MICRO_BATCH))
+    first = np.arange(MICRO_BATCH)
+    batch = sequences.padded(np.concatenate([first, len(pairs["id"]) + first]))
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         scorer.PairScorer(model, readout)(**batch)
     return sum(size for size, _ in kept.values())

@@ -10,7 +10,7 @@ from test_settings import PAPER, changed
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, OPTConfig
 
 from workflow_scripts import hardware, memory, settings
-from workflow_scripts.checkpoints import without_dropout
+from workflow_scripts.checkpoints import fuse_gelu, without_dropout
 from workflow_scripts.errors import UserError
 from workflow_scripts.memory import GB, Plan, Shape
 
@@ -47,6 +47,7 @@ def saved_bytes(config, checkpointing):
     model = AutoModelForCausalLM.from_config(
         without_dropout(config), attn_implementation="sdpa"
     ).train()
+    fuse_gelu(model)
     if checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     shapes = {tuple(p.shape) for p in model.parameters() if p.dim() == 2}
@@ -101,7 +102,7 @@ def test_the_bytes_of_a_weight_add_up():
     [
         ("gpt2", 1, "a40", 0, False),
         ("gpt2-medium", 1, "a40", 0, False),
-        ("gpt2-large", 1, "a40", 0, True),
+        ("gpt2-large", 1, "a40", 0, False),
         ("gpt2-xl", 1, "a40", 0, True),
         ("opt-1.3b", 1, "a40", 0, True),
         ("opt-2.7b", 1, "a800", 0, True),

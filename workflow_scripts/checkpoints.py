@@ -129,11 +129,11 @@ def _load(folder: Path | str, readout: Readout, may_lack: set[str]) -> PreTraine
             f"{folder}: the checkpoint lacks {', '.join(sorted(missing)[:3])}; "
             "it is damaged or was trained with another objective"
         )
-    _fuse_gelu(model)
+    fuse_gelu(model)
     return model
 
 
-def _fuse_gelu(model: PreTrainedModel) -> None:
+def fuse_gelu(model: PreTrainedModel) -> None:
     """Compute GPT-2's GELU in one kernel; eight elementwise ones take a quarter of the time."""
     for module in list(model.modules()):
         for name, child in module.named_children():

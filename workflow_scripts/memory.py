@@ -40,7 +40,7 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
-    "gpt2": Family(50_257, 36, 61),
+    "gpt2": Family(50_257, 36, 37),
     "opt": Family(50_272, 80, 33),
     "gpt_neox": Family(50_304, 80, 39),
     "mistral": Family(32_000, 100, 60),

@@ -22,6 +22,7 @@ VOCABULARY = 16_000
 """Tokens of the tokenizer; no model here has fewer embeddings."""
 
 SIZES = {
+    "nothing": {"family": "gpt2", "n_embd": 8, "n_layer": 1, "n_head": 1, "vocab_size": VOCABULARY},
     "tiny": {"family": "gpt2", "n_embd": 96, "n_layer": 2, "n_head": 3, "vocab_size": VOCABULARY},
     "10M": {"family": "gpt2", "n_embd": 256, "n_layer": 8, "n_head": 8, "vocab_size": VOCABULARY},
     "gpt2": {"family": "gpt2"},
