@@ -49,7 +49,8 @@ def readout_of(objective: str, compat: Compat) -> Readout:
 class PairScorer(nn.Module):
     """A language model that gives each sequence of a right-padded batch one number.
 
-    The chosen and the rejected texts of a micro-batch go through it in one forward, stacked.
+    The chosen and the rejected texts of a micro-batch go through it stacked, all together or, on a
+    CPU, in groups of similar length.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class PairScorer(nn.Module):
         """
         groups = _by_length(attention_mask)
         batch = (input_ids, attention_mask, response_mask)
-        # Each weight is used once a forward; cached casts would only outlive their use.
+        # In low precision each weight is used once; cached casts would only outlive their use.
         with torch.autocast(
             input_ids.device.type, torch.bfloat16, enabled=self.low_precision, cache_enabled=False
         ):
