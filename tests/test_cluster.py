@@ -102,10 +102,20 @@ def test_preflight_without_a_cluster_says_how_to_run_it(tmp_path: Path, snakemak
 def test_partitions_are_found_by_gpu_model_and_number(tmp_path: Path):
     partitions = read_partitions(str(ROOT / "profiles/slurm/partitions.yaml"))
     names = {
-        (model, gpus): getattr(partition_for(partitions, model, gpus), "name", None)
-        for model, gpus in [("a40", 4), ("a40", 5), ("a800", 8), ("h100", 1)]
+        asked: getattr(partition_for(partitions, *asked), "name", None)
+        for asked in [
+            ("a40", 4),
+            ("a40", 5),
+            ("a40", 4, 2),
+            ("a800", 8),
+            ("a800", 16, 2),
+            ("h100", 1),
+        ]
     }
-    assert names == {("a40", 4): "a40", ("a40", 5): None, ("a800", 8): "a800", ("h100", 1): None}
+    assert names == {
+        **{("a40", 4): "a40", ("a800", 8): "a800", ("a800", 16, 2): "a800"},
+        **dict.fromkeys([("a40", 5), ("a40", 4, 2), ("h100", 1)]),
+    }
     (tmp_path / "other.yaml").write_text("a40: {}")
     with pytest.raises(UserError, match=r"other.yaml: no `partitions`"):
         read_partitions(str(tmp_path / "other.yaml"))

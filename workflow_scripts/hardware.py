@@ -188,8 +188,8 @@ def _gpus(config: Config, model: Model) -> list[tuple[str, int]]:
     for name, gpu in config.hardware.items():
         if model.gpu_model not in (None, name):
             continue
-        counts = [n for n in (1, 2, 4, 8, 16) if n <= gpu.per_node] or [1]
-        counts = [count * model.nodes for count in counts]
+        of_node = [n for n in (1, 2, 4, 8, 16) if n <= gpu.per_node] or [1]
+        counts = [n * model.nodes for n in of_node if n > 1 or model.nodes == 1]
         if model.gpus is not None:
             counts = [model.gpus]
         batch = config.training.batch_size

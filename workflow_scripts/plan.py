@@ -166,8 +166,9 @@ def _table(config: Config, plan: Plan, partitions: Sequence[Partition]) -> Table
         if not own:
             continue
         gpus = max(one.gpus for one in own)
-        kind = hardware.request(config, model, tokens=1).gpu_model
-        fitting = partition_for(partitions, kind, gpus)
+        asked = hardware.request(config, model, tokens=1)
+        kind = asked.gpu_model
+        fitting = partition_for(partitions, kind, gpus, asked.nodes)
         table.add_row(
             model,
             f"{gpus} x {kind}" if gpus else "none",

@@ -44,11 +44,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Demand:
-    """What trainings of one kind ask for: so many GPUs of a model."""
+    """What trainings of one kind ask for: so many GPUs of a model, over so many nodes."""
 
     gpu_model: str
     gpus: int
+    nodes: int
     models: tuple[str, ...]
+
+    def partition(self, partitions: Sequence[Partition]) -> Partition | None:
+        """Return the partition whose jobs may have as many."""
+        return partition_for(partitions, self.gpu_model, self.gpus, self.nodes)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,12 +98,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 def demands(config: Config) -> list[Demand]:
-    """Return what the trainings of the matrix ask for, one entry a GPU model and number."""
-    wanted: dict[tuple[str, int], list[str]] = {}
+    """Return what the trainings of the matrix ask for, one entry a GPU model and numbers."""
+    wanted: dict[tuple[str, int, int], list[str]] = {}
     for name in sorted({model for pair in config.matrix.weak_strong for model in pair}):
         request = hardware.request(config, name, tokens=1)
         if request.gpu:
-            wanted.setdefault((request.gpu_model, request.gpu // request.nodes), []).append(name)
+            asked = (request.gpu_model, request.gpu, request.nodes)
+            wanted.setdefault(asked, []).append(name)
     return [Demand(*key, tuple(models)) for key, models in sorted(wanted.items())]
 
 
@@ -123,12 +129,17 @@ def cluster_findings(
             yield Finding(check, f"a node has {has}" if has else "no GPUs")
     for demand in demands(config):
         check = f"{demand.gpus} x {demand.gpu_model}"
+        if demand.nodes > 1:
+            check += f" on {demand.nodes} nodes"
         models = ", ".join(demand.models)
-        partition = partition_for(partitions, demand.gpu_model, demand.gpus)
+        partition = demand.partition(partitions)
         if partition is None:
-            mend = f"raise max_gpu in {file}, or change gpu_model or gpus of these in config.yaml"
+            mend = (
+                f"raise max_gpu or max_nodes in {file}, or change gpu_model, gpus or nodes of "
+                "these in config.yaml"
+            )
             yield Finding(check, f"no partition for {models}", mend)
-        elif there.get(partition.name, {}).get(demand.gpu_model, 0) < demand.gpus:
+        elif there.get(partition.name, {}).get(demand.gpu_model, 0) < demand.gpus // demand.nodes:
             mend = "ask for fewer gpus, or more nodes, in config.yaml"
             yield Finding(check, f"no node of {partition.name} has as many, for {models}", mend)
         else:
@@ -160,7 +171,7 @@ def node_findings(
     """Write into results/ from a node of each partition in use, and have torch count its GPUs."""
     asked = {}
     for demand in demands(config):
-        partition = partition_for(partitions, demand.gpu_model, demand.gpus)
+        partition = demand.partition(partitions)
         if partition is not None:
             asked[partition.name, demand.gpu_model] = None
     Path("results").mkdir(exist_ok=True)

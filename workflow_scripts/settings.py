@@ -218,6 +218,8 @@ class Model(Settings):
     def _gpus_can_be_shared_out(self) -> Self:
         if self.gpus is not None and self.gpus % self.nodes:
             raise BelowSection("gpus", f"{self.gpus} GPUs do not spread over {self.nodes} nodes")
+        if self.gpus is not None and self.nodes > 1 and self.gpus < 2 * self.nodes:
+            raise BelowSection("gpus", f"give each of {self.nodes} nodes at least 2 GPUs")
         if self.offload and self.zero == 0:
             raise BelowSection("offload", "needs ZeRO; set `zero` to 2 or 3")
         return self

@@ -1,8 +1,8 @@
-"""A real Slurm of two nodes on this machine: daemons from Debian's packages, in one folder.
+"""A real Slurm of three nodes on this machine: daemons from Debian's packages, in one folder.
 
-munge, MariaDB, slurmdbd, slurmctld and two slurmd run in the foreground as children of the calling
-process, on loopback, on free ports. Nothing of the system's own services is read, written or
-stopped. The nodes' sizes and GPUs are what `slurm.conf` says they are; GPUs are plain files.
+munge, MariaDB, slurmdbd, slurmctld and three slurmd run in the foreground as children of the
+calling process, on loopback, on free ports. Nothing of the system's own services is read, written
+or stopped. The nodes' sizes and GPUs are what `slurm.conf` says they are; GPUs are plain files.
 """
 
 import os
@@ -21,8 +21,10 @@ PROGRAMS = (
     *("sbatch", "srun", "sacct", "sacctmgr", "scontrol", "setpriv", "unshare"),
 )
 PACKAGES = "munge mariadb-server slurmdbd slurmctld slurmd slurm-client"
+NODES = {"a40": ["a40"], "a800": ["a800", "a800-2"]}
+"""The nodes of each partition, which is named as their GPU model is."""
 GPUS = {"a40": 4, "a800": 8}
-"""GPUs of each node, which is alone in a partition of the same name, as its GPU model is."""
+"""GPUs of each node of a partition."""
 
 ACCOUNT = "research"
 
@@ -69,8 +71,10 @@ SlurmdTimeout=300
 """
 NODE = """
 NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} \\
-  CPUs=64 RealMemory=200000 Gres=gpu:{name}:{gpus}
-PartitionName={name} Nodes={name} MaxTime=2-00:00:00 State=UP{default}
+  CPUs=64 RealMemory=200000 Gres=gpu:{model}:{gpus}
+"""
+PARTITION = """
+PartitionName={name} Nodes={nodes} MaxTime=2-00:00:00 State=UP{default}
 """
 SLURMDBD_CONF = """
 DbdHost={host}
@@ -197,7 +201,7 @@ def started(folder: Path) -> Iterator[Cluster]:
         start(
             "slurmctld", "slurmctld", "-D", "-i", ready=lambda: _listens(_port(folder, "slurmctld"))
         )
-        for name in GPUS:
+        for name in _nodes():
             start(
                 f"slurmd-{name}",
                 # A process namespace of its own: a node takes its jobs with it, however it ends.
@@ -214,8 +218,12 @@ def started(folder: Path) -> Iterator[Cluster]:
             _wait(lambda: not cluster.run("squeue", "-h"), "jobs that do not end")
 
 
+def _nodes() -> list[str]:
+    return [name for names in NODES.values() for name in names]
+
+
 def _write_configuration(folder: Path) -> None:
-    names = ("slurmctld", "slurmdbd", "mariadb", *GPUS)
+    names = ("slurmctld", "slurmdbd", "mariadb", *_nodes())
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     for name, port in ports.items():
         (folder / f"{name}.port").write_text(str(port))
@@ -223,13 +231,16 @@ def _write_configuration(folder: Path) -> None:
     conf = SLURM_CONF.format(folder=folder, host=host, **ports)
     gres = ""
     (folder / "devices").mkdir()
-    for place, (name, gpus) in enumerate(GPUS.items()):
+    for place, (model, nodes) in enumerate(NODES.items()):
+        gpus = GPUS[model]
+        for name in nodes:
+            conf += NODE.format(name=name, host=host, port=ports[name], model=model, gpus=gpus)
+            for i in range(gpus):
+                (folder / f"devices/{name}-{i}").touch()
+            files = f"{folder}/devices/{name}-[0-{gpus - 1}]"
+            gres += f"NodeName={name} Name=gpu Type={model} File={files}\n"
         default = "" if place else " Default=YES"
-        conf += NODE.format(name=name, host=host, port=ports[name], gpus=gpus, default=default)
-        for i in range(gpus):
-            (folder / f"devices/{name}-{i}").touch()
-        files = f"{folder}/devices/{name}-[0-{gpus - 1}]"
-        gres += f"NodeName={name} Name=gpu Type={name} File={files}\n"
+        conf += PARTITION.format(name=model, nodes=",".join(nodes), default=default)
     (folder / "slurm.conf").write_text(conf)
     # Inside a job the plugin unsets SLURM_CONF before it calls srun: clusters have theirs in /etc.
     (folder / "bin").mkdir()
@@ -241,7 +252,7 @@ def _write_configuration(folder: Path) -> None:
     (folder / "slurmdbd.conf").write_text(SLURMDBD_CONF.format(folder=folder, host=host, **ports))
     (folder / "slurmdbd.conf").chmod(0o600)
     known = Path("/etc/hosts").read_text()
-    (folder / "hosts").write_text(f"{known}\n127.0.0.1 {' '.join(GPUS)}\n")
+    (folder / "hosts").write_text(f"{known}\n127.0.0.1 {' '.join(_nodes())}\n")
     (folder / "munge.key").write_bytes(os.urandom(64))
     (folder / "munge.key").chmod(0o400)
     (folder / "state").mkdir()
