@@ -131,7 +131,17 @@ def is_reward_model(wildcards):
 
 def is_linear_probe(wildcards):
     """Return whether a reward head alone is trained, on features of a frozen model."""
-    return is_reward_model(wildcards) and EXPERIMENT.scenarios.reward_model.linear_probe
+    return (
+        EXPERIMENT.scenarios.reward_model.linear_probe
+        and wildcards.get("scenario") == "reward_model"
+    )
+
+
+def for_linear_probes(features):
+    """Return an input: these features where a reward head alone is trained, and nothing elsewhere."""
+    if not EXPERIMENT.scenarios.reward_model.linear_probe:
+        return []
+    return branch(is_reward_model, then=features, otherwise=[])
 
 
 def is_dpo(wildcards):

@@ -7,9 +7,7 @@ rule ground_truth:
         ),
         pairs="results/data/{target}/gt.parquet",
         reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
-        features=branch(
-            is_linear_probe, then="results/features/{target}/{model}/gt.parquet", otherwise=[]
-        ),
+        features=for_linear_probes("results/features/{target}/{model}/gt.parquet"),
     output:
         checkpoint=directory(f"{GROUND_TRUTH}/checkpoint"),
         record=f"{GROUND_TRUTH}/train.json",

@@ -7,6 +7,18 @@ from functools import cache
 from workflow_scripts import hardware, workload
 
 
+# A training and what is read off its model are one Slurm job, where one readout after another has the
+# training's GPU. Set here, since Snakemake hands the limits of `--resources` to none of its jobs.
+resource_scopes:
+    readouts="local",
+
+
+# Remote jobs are bounded by `jobs`, in dry runs too.
+ON_CLUSTER = workflow.resource_settings.nodes is not None
+if ON_CLUSTER or not workflow.is_main_process:
+    workflow.global_resources["readouts"] = 1
+
+
 @cache
 def training_request(model, tokens, attempt):
     """Return what a training of ``model`` asks for."""
@@ -28,8 +40,13 @@ def requested(request_for, model, stage, names):
         stage: the function of `workload` that counts the job's tokens.
         names: the wildcards that it takes.
     """
-    return lambda wildcards, attempt: request_for(
-        wildcards[model], stage(EXPERIMENT, *(wildcards[name] for name in names)), attempt
+
+    @cache
+    def request(named, values, attempt):
+        return request_for(named, stage(EXPERIMENT, *values), attempt)
+
+    return lambda wildcards, attempt: request(
+        wildcards[model], tuple(wildcards[name] for name in names), attempt
     )
 
 
@@ -49,8 +66,15 @@ def allocation(request):
 
 
 def training_on(model, stage, *names):
-    """Return the resources of a training: of the model that the wildcard ``model`` names."""
-    request = requested(training_request, model, stage, names)
+    """Return the resources of a training: of the model that the wildcard ``model`` names.
+
+    A linear probe's head is trained on what one GPU has read, and asks for no more than reading.
+    """
+    whole = requested(training_request, model, stage, names)
+    head = requested(scoring_request, model, stage, names)
+
+    def request(wildcards, attempt):
+        return (head if is_linear_probe(wildcards) else whole)(wildcards, attempt)
 
     def ranks_of_node(wildcards, attempt):
         """Return how many ranks Slurm is to start on each node, where that is more than one."""
@@ -62,11 +86,8 @@ def training_on(model, stage, *names):
         "mpi": lambda wildcards, attempt: "srun" if request(wildcards, attempt).ranks > 1 else None,
         "tasks_per_node": ranks_of_node,
         "launcher": lambda wildcards, attempt: launcher(request(wildcards, attempt)),
-        "zero": lambda wildcards, attempt: request(wildcards, attempt).zero,
-        "offload": lambda wildcards, attempt: int(request(wildcards, attempt).offload),
-        "checkpointing": lambda wildcards, attempt: int(request(wildcards, attempt).checkpointing),
-        "tensorboard": int(EXECUTION.tensorboard),
-        "save_minutes": f"{EXECUTION.save_minutes:g}",
+        # One resource, since Snakemake takes its time over each resource of each job.
+        "execution": lambda wildcards, attempt: options(request(wildcards, attempt)),
     }
 
 
@@ -84,17 +105,18 @@ def scoring_on(model, *sets):
     def tokens(experiment, target):
         return workload.scoring(experiment, target, *sets)
 
-    return allocation(requested(scoring_request, model, tokens, ["target"]))
+    return allocation(requested(scoring_request, model, tokens, ["target"])) | {"readouts": 1}
 
 
 def group_of(training):
     """Return the group of a training and of what is read off it: on a cluster, one job.
 
-    A student that supervises another, in a chain, is of another group.
+    A student that supervises another, in a chain, is of another group. On one machine there are no
+    groups.
     """
-    # Remote jobs are bounded by `jobs`, in dry runs too; on one machine there are no groups.
-    remote = workflow.resource_settings.nodes is not None
-    return lambda wildcards: training + wildcards.get("variant", "") if remote else None
+    if not ON_CLUSTER:
+        return None
+    return lambda wildcards: training + wildcards.get("variant", "")
 
 
 def launcher(request):
@@ -113,14 +135,21 @@ def launcher(request):
     return f"exec python -m workflow_scripts.launch --ranks {request.ranks} --"
 
 
+def options(request):
+    """Return the options of a training that change no result, as its model's plan has them."""
+    return (
+        f"--zero {request.zero} --offload {request.offload:d} "
+        f"--checkpointing {request.checkpointing:d} --tensorboard {EXECUTION.tensorboard:d} "
+        f"--save-minutes {EXECUTION.save_minutes:g}"
+    )
+
+
 def execution_of(folder):
     """Return the options of a training that change no result; ``folder`` is that of its outputs."""
     state = folder.replace("results/", "results/.state/", 1).replace("{", "{wildcards.")
     return (
-        "--micro-batch {resources.micro_batch} --threads {threads} --zero {resources.zero} "
-        "--offload {resources.offload} --checkpointing {resources.checkpointing} "
-        "--tensorboard {resources.tensorboard} "
-        f"--save-minutes {{resources.save_minutes}} --state {state} "
+        "--micro-batch {resources.micro_batch} --threads {threads} {resources.execution} "
+        f"--state {state} "
     )
 
 

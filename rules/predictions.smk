@@ -3,9 +3,7 @@ rule ground_truth_predictions:
         model=f"{GROUND_TRUTH}/checkpoint",
         pairs="results/data/{target}/test.parquet",
         reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
-        features=branch(
-            is_linear_probe, then="results/features/{target}/{model}/test.parquet", otherwise=[]
-        ),
+        features=for_linear_probes("results/features/{target}/{model}/test.parquet"),
     output:
         f"{GROUND_TRUTH}/predictions.parquet",
     log:
@@ -32,9 +30,7 @@ use rule ground_truth_predictions as weak_to_strong_predictions with:
         model=f"{WEAK_TO_STRONG}/checkpoint",
         pairs="results/data/{target}/test.parquet",
         reference=student_reference,
-        features=branch(
-            is_linear_probe, then="results/features/{target}/{strong}/test.parquet", otherwise=[]
-        ),
+        features=for_linear_probes("results/features/{target}/{strong}/test.parquet"),
     output:
         f"{WEAK_TO_STRONG}/predictions.parquet",
     log:

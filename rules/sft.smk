@@ -118,7 +118,6 @@ use rule reference as student_reference with:
 
 use rule reference as labelling_reference with:
     input:
-        turn=ancient(f"{STUDENT_SFT}/reference.parquet"),
         model=f"{STUDENT_SFT}/checkpoint",
         pairs=labelled_by_student,
     output:

@@ -1,16 +1,9 @@
-# What is read off a trained model is read in turn, since in one Slurm job it is read on the same GPU:
-# the `turn` is waited for, and nothing in it makes labels out of date.
-
-
 rule weak_labels:
     input:
-        turn=ancient(f"{GROUND_TRUTH}/predictions.parquet"),
         model=f"{GROUND_TRUTH}/checkpoint",
         pairs="results/data/{target}/weak.parquet",
         reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
-        features=branch(
-            is_linear_probe, then="results/features/{target}/{model}/weak.parquet", otherwise=[]
-        ),
+        features=for_linear_probes("results/features/{target}/{model}/weak.parquet"),
     output:
         WEAK_LABELS,
     log:
@@ -37,7 +30,6 @@ rule weak_labels:
 
 use rule weak_labels as student_labels with:
     input:
-        turn=ancient(f"{WEAK_TO_STRONG.replace('{conflict}', 'none')}/predictions.parquet"),
         model=f"{WEAK_TO_STRONG.replace('{conflict}', 'none')}/checkpoint",
         pairs=labelled_by_student,
         reference=branch(
@@ -45,7 +37,7 @@ use rule weak_labels as student_labels with:
             then=f"{STUDENT_SFT.replace('{supervision}', 'labels')}/labelling_reference.parquet",
             otherwise=[],
         ),
-        features=branch(is_linear_probe, then=features_labelled_by_student, otherwise=[]),
+        features=for_linear_probes(features_labelled_by_student),
     output:
         STUDENT_LABELS,
     log:

@@ -5,7 +5,7 @@ rule weak_to_strong:
         weak_labels=supervising_labels,
         helpful=branch(is_mixture, then="results/data/{target}/helpful.parquet", otherwise=[]),
         reference=student_reference,
-        features=branch(is_linear_probe, then=student_features, otherwise=[]),
+        features=for_linear_probes(student_features),
     output:
         checkpoint=branch(
             EXPERIMENT.keep_checkpoints,

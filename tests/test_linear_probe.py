@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,17 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, Snakemake
-from test_training import FAMILIES, SETTINGS, margins, run, save_base, train, weights, write_pairs
+from test_training import (
+    COMMON,
+    FAMILIES,
+    SETTINGS,
+    margins,
+    run,
+    save_base,
+    train,
+    weights,
+    write_pairs,
+)
 from transformers import AutoModelForSequenceClassification
 
 from workflow_scripts import settings, slices
@@ -77,6 +89,31 @@ def test_its_checkpoint_is_a_whole_model_that_scores_texts_as_features(folder, t
     from_features = predicted(folder, tmp_path / "checkpoint", "--features", features)
     assert from_texts.std() > 0.01
     np.testing.assert_allclose(from_features, from_texts, atol=1e-5)
+
+
+def test_an_interrupted_probe_goes_on_to_the_same_bytes(folder, tmp_path, warm_process):
+    def start(into):
+        into.mkdir(exist_ok=True)
+        return warm_process.stage(
+            *("train", "--settings", json.dumps(COMMON | PROBE | {"epochs": 200}), "--model"),
+            *(folder / "base", "--pairs", folder / "weak.parquet"),
+            *("--features", folder / "weak_features.parquet", "--micro-batch", 8, "--threads", 1),
+            *("--state", into / "state", "--checkpoint", into / "checkpoint"),
+            *("--record", into / "train.json", "--metrics", into / "metrics.jsonl"),
+        )
+
+    broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
+    first = start(broken)
+    while not (broken / "metrics.jsonl").exists() and first.poll() is None:
+        time.sleep(0.002)
+    first.send_signal(signal.SIGTERM)
+    assert "as told (SIGTERM)" in first.communicate(timeout=60)[1]
+    for into in (broken, unbroken):
+        assert start(into).wait(timeout=60) == 0
+    of_broken, of_unbroken = (
+        (into / "checkpoint/model.safetensors").read_bytes() for into in (broken, unbroken)
+    )
+    assert of_broken == of_unbroken
 
 
 def test_students_are_probed_under_every_conflict(folder, tmp_path):

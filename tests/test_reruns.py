@@ -308,7 +308,7 @@ def contents(folder: Path) -> dict[str, tuple[str, int]]:
 def test_verify_names_what_is_wrong_and_has_it_made_again(copied: Path):
     results = copied / "results"
     before = contents(copied)
-    predictions = next(results.glob("weak_to_strong/*/dpo/*/*/explicit/*/predictions.parquet"))
+    predictions = results / "ground_truth/substances/dpo/small/seed0/predictions.parquet"
     predictions.write_bytes(predictions.read_bytes()[:-20])
     probe = next(results.glob("probes/*/simpo/*/*/explicit/*.json"))
     probe.write_text(probe.read_text().replace('"pairs": 64', '"pairs": 65'))
@@ -321,23 +321,13 @@ def test_verify_names_what_is_wrong_and_has_it_made_again(copied: Path):
     for kind in ("corrupt", "foreign", "half-written", "unrecorded"):
         assert kind in told
     report = {"cells", "tables", "figures", "page"}
-    made_again = {"weak_to_strong_predictions", "probe"} | report
+    made_again = {"ground_truth_predictions", "probe"} | report
     assert {job.split()[0] for job in jobs(copied)} == made_again
     snakemake(copied, *TINY, "--quiet", "all")
     unrecorded.unlink()
     snakemake(copied, "verify", *TINY)
     same = {path: hashed for path, (hashed, _) in contents(copied).items()}
     assert {path for path, (hashed, _) in before.items() if same[path] != hashed} == set()
-
-
-def test_a_ceilings_lost_predictions_have_its_labels_made_again_too(copied: Path):
-    """Labels wait for predictions (rules/weak_labels.smk): docs/reruns.md tells of it."""
-    (copied / "results/ground_truth/substances/dpo/small/seed0/predictions.parquet").unlink()
-    assert {job.split()[0] for job in jobs(copied)} == {
-        *("ground_truth_predictions", "weak_labels", "student_sft", "student_reference"),
-        *("weak_to_strong", "weak_to_strong_predictions"),
-        *("probe", "cells", "tables", "figures", "page"),
-    }
 
 
 def test_another_version_of_a_library_is_told_of_and_reruns_nothing(copied: Path):

@@ -58,8 +58,7 @@ def test_a_chain_passes_the_supervision_on(tmp_path: Path, snakemake: Snakemake)
         assert inputs[trained] == learned_from | {f"{sft}/checkpoint", f"{sft}/reference.parquet"}
         if labelled:
             reference = f"{sft}/labelling_reference.parquet"
-            turn = trained.replace("checkpoint", "predictions.parquet")
-            assert inputs[labelled] == {trained, f"{data}/{next_set}.parquet", reference, turn}
+            assert inputs[labelled] == {trained, f"{data}/{next_set}.parquet", reference}
             assert f"{data}/{next_set}.parquet" in inputs[reference]
     probe = inputs[f"results/probes/{place}/strong/implicit/long/seed0.json"]
     assert {path for path in probe if "weak_to_strong" in path} == {

@@ -94,6 +94,10 @@ def run(args: argparse.Namespace) -> None:
     if settings.get("linear_probe"):
         if not args.features:
             raise UserError("linear_probe: needs the backbone's features; give --features")
+        if args.zero or ranks.count() > 1:
+            raise UserError(
+                "linear_probe: a head is trained on one rank; leave out ranks and --zero"
+            )
         sequences = linear_probe.read_features(args.features, pairs.ids)
     else:
         sequences = tokenise.tokenise(
