@@ -11,7 +11,7 @@ demo: env
 	$(SNAKEMAKE) --profile profiles/demo
 
 test: env
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: env
 	.venv/bin/ruff check .
