@@ -27,6 +27,6 @@ rule ground_truth:
     shell:
         "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} --reference {input.reference} --features {input.features} "
-        f"{execution_of(GROUND_TRUTH)}"
+        "--micro-batch {resources.micro_batch} --threads {threads} {resources.execution} "
         "--checkpoint {output.checkpoint} --record {output.record} "
         "--metrics {output.metrics} 2> {log}"

@@ -15,8 +15,9 @@ resource_scopes:
 
 # Remote jobs are bounded by `jobs`, in dry runs too.
 ON_CLUSTER = workflow.resource_settings.nodes is not None
+IN_TURN = {}
 if ON_CLUSTER or not workflow.is_main_process:
-    workflow.global_resources["readouts"] = 1
+    IN_TURN["readouts"] = workflow.global_resources["readouts"] = 1
 
 
 @cache
@@ -105,7 +106,7 @@ def scoring_on(model, *sets):
     def tokens(experiment, target):
         return workload.scoring(experiment, target, *sets)
 
-    return allocation(requested(scoring_request, model, tokens, ["target"])) | {"readouts": 1}
+    return allocation(requested(scoring_request, model, tokens, ["target"])) | IN_TURN
 
 
 def group_of(training):
@@ -138,18 +139,10 @@ def launcher(request):
 def options(request):
     """Return the options of a training that change no result, as its model's plan has them."""
     return (
+        "--states results/.state "
         f"--zero {request.zero} --offload {request.offload:d} "
         f"--checkpointing {request.checkpointing:d} --tensorboard {EXECUTION.tensorboard:d} "
         f"--save-minutes {EXECUTION.save_minutes:g}"
-    )
-
-
-def execution_of(folder):
-    """Return the options of a training that change no result; ``folder`` is that of its outputs."""
-    state = folder.replace("results/", "results/.state/", 1).replace("{", "{wildcards.")
-    return (
-        "--micro-batch {resources.micro_batch} --threads {threads} {resources.execution} "
-        f"--state {state} "
     )
 
 

@@ -94,5 +94,5 @@ rule pretrain:
     shell:
         "{resources.launcher} pretrain --code {params.code} --settings {params.settings:q} "
         "--tokenizer {input.tokenizer} --tokens {input.tokens} "
-        f"{execution_of('results/pretraining/{model}')}"
+        "--micro-batch {resources.micro_batch} --threads {threads} {resources.execution} "
         "--output {output.model} --record {output.record} --metrics {output.metrics} 2> {log}"

@@ -23,7 +23,8 @@ rule names_of_files:
 
 rule cells:
     input:
-        names=rules.names_of_files.output.probes,
+        # A path: beside a rule's output Snakemake would hash the list once for each of its files.
+        names="results/.names/probes.txt",
         probes=rules.names_of_files.params.probes,
     output:
         csv=captioned("results/report/cells.csv", "cells", "Tables", table="cells"),

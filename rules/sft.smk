@@ -26,7 +26,7 @@ rule sft:
     shell:
         "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
-        f"{execution_of(SFT)}"
+        "--micro-batch {resources.micro_batch} --threads {threads} {resources.execution} "
         "--checkpoint {output.checkpoint} --record {output.record} "
         "--metrics {output.metrics} 2> {log}"
 
@@ -66,7 +66,7 @@ rule student_sft:
         "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
         "--model {input.model} --pairs {input.pairs} "
         "--weak-labels {input.weak_labels} --helpful {input.helpful} "
-        f"{execution_of(STUDENT_SFT)}"
+        "--micro-batch {resources.micro_batch} --threads {threads} {resources.execution} "
         "--checkpoint {output.checkpoint} --record {output.record} "
         "--metrics {output.metrics} 2> {log}"
 

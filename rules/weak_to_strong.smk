@@ -42,6 +42,6 @@ rule weak_to_strong:
         "--model {input.model} --pairs {input.pairs} "
         "--weak-labels {input.weak_labels} --helpful {input.helpful} "
         "--reference {input.reference} --features {input.features} "
-        f"{execution_of(WEAK_TO_STRONG)}"
+        "--micro-batch {resources.micro_batch} --threads {threads} {resources.execution} "
         "--checkpoint {output.checkpoint} --record {output.record} "
         "--metrics {output.metrics} 2> {log}"

@@ -98,7 +98,7 @@ def test_an_interrupted_probe_goes_on_to_the_same_bytes(folder, tmp_path, warm_p
             *("train", "--settings", json.dumps(COMMON | PROBE | {"epochs": 200}), "--model"),
             *(folder / "base", "--pairs", folder / "weak.parquet"),
             *("--features", folder / "weak_features.parquet", "--micro-batch", 8, "--threads", 1),
-            *("--state", into / "state", "--checkpoint", into / "checkpoint"),
+            *("--states", into / "state", "--checkpoint", into / "checkpoint"),
             *("--record", into / "train.json", "--metrics", into / "metrics.jsonl"),
         )
 

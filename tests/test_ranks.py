@@ -235,7 +235,7 @@ def test_ranks_of_the_launcher_stop_at_one_step_and_go_on_with_another_zero_stag
         return launch(arguments(tmp_path, base, more_pairs, TWENTY_STEPS, *more, micro_batch=2))
 
     state = tmp_path / "state"
-    first = launched("--zero", 3, "--state", state)
+    first = launched("--zero", 3, "--states", state)
     while not (tmp_path / "metrics.jsonl").exists() and first.poll() is None:
         time.sleep(0.01)
     first.terminate()
@@ -243,7 +243,7 @@ def test_ranks_of_the_launcher_stop_at_one_step_and_go_on_with_another_zero_stag
     assert first.returncode == 1, stderr
     assert stderr.count("as told (SIGTERM); the state is in") == 1
     assert len(list(state.iterdir())) == 1
-    second = launched("--zero", 2, "--state", state)
+    second = launched("--zero", 2, "--states", state)
     stderr = second.communicate(timeout=300)[1]
     assert second.returncode == 0, stderr
     assert "going on after step" in stderr
@@ -254,7 +254,7 @@ def test_ranks_of_the_launcher_stop_at_one_step_and_go_on_with_another_zero_stag
 
 def test_a_rank_that_dies_takes_the_others_with_it(base, more_pairs, tmp_path):
     endless = TWENTY_STEPS | {"epochs": 2000}
-    state = ["--state", tmp_path / "state"]
+    state = ["--states", tmp_path / "state"]
     launcher = launch(arguments(tmp_path, base, more_pairs, endless, *state, micro_batch=2))
     while not (tmp_path / "metrics.jsonl").exists() and launcher.poll() is None:
         time.sleep(0.05)

@@ -37,7 +37,7 @@ def start(base, pairs, warm_process):
     def started(folder, *more, settings=LONG, micro_batch=8, pairs=pairs):
         return warm_process.stage(
             *("train", "--settings", json.dumps(settings), "--model", base, "--pairs", pairs),
-            *("--micro-batch", micro_batch, "--threads", 1, "--state", folder / "state"),
+            *("--micro-batch", micro_batch, "--threads", 1, "--states", folder / "state"),
             *("--checkpoint", folder / "checkpoint", "--record", folder / "train.json"),
             *("--metrics", folder / "metrics.jsonl", *more),
         )

@@ -2,7 +2,10 @@
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, cast
+
+from workflow_scripts.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Execution:
     offload: bool = False
     checkpointing: bool = False
     tensorboard: bool = False
-    state: str | None = None
+    state: Path | None = None
     save_minutes: float = 30.0
 
     @classmethod
@@ -36,7 +39,7 @@ class Execution:
             offload=bool(args.offload),
             checkpointing=bool(args.checkpointing),
             tensorboard=bool(args.tensorboard),
-            state=args.state,
+            state=None if args.states is None else _own(args.states, args.record),
             save_minutes=args.save_minutes,
         )
 
@@ -53,11 +56,19 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     _add_switch(group, "--checkpointing", "compute activations anew in the backward pass")
     _add_switch(group, "--tensorboard", "log to tensorboard/ beside the metrics as well")
     group.add_argument(
-        "--state", help="folder for what an interrupted training goes on from; removed at the end"
+        "--states",
+        help="folder beside the results for what interrupted trainings go on from; this one's is "
+        "named as the folder of --record, and removed at the end",
     )
-    group.add_argument(
-        "--save-minutes", type=float, default=30.0, help="how often --state is written"
-    )
+    group.add_argument("--save-minutes", type=float, default=30.0, help="how often that is written")
+
+
+def _own(states: str, record: str) -> Path:
+    """Return a training's own folder in that of all states, which is beside the results."""
+    folder, results = Path(record).parent, Path(states).parent
+    if not folder.is_relative_to(results):
+        raise UserError(f"--states {states}: is not in a folder that --record {record} is in too")
+    return Path(states) / folder.relative_to(results)
 
 
 def _add_switch(group: argparse._ArgumentGroup, name: str, meaning: str) -> None:

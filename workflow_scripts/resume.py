@@ -162,7 +162,7 @@ class Attempt:
         """
         self._state = None
         if execution.state is not None:
-            self._state = State(Path(execution.state), fingerprint(settings, inputs))
+            self._state = State(execution.state, fingerprint(settings, inputs))
         self.progress = Progress() if self._state is None else self._state.progress()
         self._period = 60 * execution.save_minutes
         self._saved = time.monotonic()

@@ -201,7 +201,7 @@ class PairTrainer(Trainer):
         )
         if counts.unique().numel() > 1:
             raise UserError(
-                f"the ranks go on from different steps, {counts.tolist()}; see that --state is on "
+                f"the ranks go on from different steps, {counts.tolist()}; see that --states is on "
                 "a file system that all nodes share"
             )
         self.train()
