@@ -184,6 +184,11 @@ def test_what_fits_nowhere_is_an_error_and_scoring_takes_one_gpu():
             "models.gpt2.gpu_model: 'a4O' is not defined; did you mean",
         ),
         ("models.gpt2.gpus", 5, "models.gpt2.gpus: 5 GPUs cannot share training.batch_size 32"),
+        (
+            "models.gpt2",
+            PAPER["models"]["gpt2"] | {"gpus": 2, "nodes": 2},
+            "models.gpt2.gpus: give each of 2 nodes at least 2 GPUs",
+        ),
         ("models.gpt2.zero", 1, "models.gpt2.zero: 1 is not valid"),
     ],
 )

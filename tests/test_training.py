@@ -500,3 +500,24 @@ def test_windows_cover_the_corpus_evenly():
     assert seen.sum() == 5000
     assert seen[10:-10].min() >= 4
     assert seen.max() <= 6
+
+
+def test_a_pretrained_model_may_be_cut_to_its_first_layers(base, tmp_path):
+    np.save(tmp_path / "tokens.npy", np.random.default_rng(0).integers(257, size=400))
+    settings = {
+        "architecture": {"family": "gpt2", "width": 16, "layers": 2, "heads": 2, "context": 32},
+        **{"steps": 3, "batch_size": 4, "sequence_length": 16, "learning_rate": 1e-3},
+        **{"tokens": None, "seed": "models/cut"},
+    }
+    for name, depth in (("whole", {}), ("cut", {"depth": 1})):
+        folder = tmp_path / name
+        run(
+            "pretrain",
+            *("--settings", json.dumps(settings | depth), "--tokenizer", base),
+            *("--tokens", tmp_path / "tokens.npy", "--micro-batch", 4, "--threads", 1),
+            *("--output", folder / "checkpoint", "--record", folder / "train.json"),
+            *("--metrics", folder / "metrics.jsonl"),
+        )
+    whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert {name for name in whole if ".h.1." not in name} == set(cut)
+    assert all(torch.equal(cut[name], whole[name]) for name in cut)
