@@ -17,6 +17,7 @@ from pathlib import Path
 
 import clones
 import cluster
+import psutil
 import pytest
 from clones import CONFIGURATION, Clone
 
@@ -106,9 +107,9 @@ def test_jobs_land_on_the_gpus_that_their_models_ask_for(whole: Clone):
     assert (whole.folder / f"{LARGE}/predictions.parquet").exists()
     jobs = jobs_of(whole, "rule_")
     [large] = [job for job in jobs if job["Partition"] == "a800"]
-    assert "gres/gpu:a800=4" in large["AllocTRES"]
+    assert "gres/gpu:a800=8" in large["AllocTRES"]
     steps = whole.slurm.run("sacct", "-nP", "-j", large["JobID"], "-o", "NTasks,NNodes").split()
-    assert "4|2" in steps  # ranks, in a step of their own on both nodes
+    assert "8|2" in steps  # ranks, in a step of their own on both nodes
     for job in jobs:
         if job is not large:
             assert job["Partition"] == "a40"
@@ -179,15 +180,13 @@ def storm(whole: Clone) -> Storm:
     running = start(whole, *TARGETS)
     small = job_under_way(running, whole, REQUEUED, "a40")
     whole.slurm.run("scontrol", "requeue", small)
-    end_well(running, whole, small)
+    end_well(running, whole, small, REQUEUED)
 
     running = start(whole, *FIRST)
     middle = job_under_way(running, whole, STRANDED, "a800")
     node = whole.slurm.run("squeue", "-h", "-j", middle, "-o", "%N").strip()
     whole.slurm.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
-    wait_for(running, lambda: not whole.slurm.run("squeue", "-h", "-j", middle, "-t", "R,CG"))
-    whole.slurm.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
-    end_well(running, whole, middle)
+    end_well(running, whole, middle, STRANDED)
     return Storm(whole, interrupted, kept)
 
 
@@ -199,10 +198,12 @@ def job_under_way(running: subprocess.Popen[str], clone: Clone, folder: str, par
     return job
 
 
-def end_well(running: subprocess.Popen[str], clone: Clone, job: str) -> None:
-    """Wait until Slurm has started a job again and the run has ended well."""
-    # Slurm lets two minutes pass before it starts a job again.
+def end_well(running: subprocess.Popen[str], clone: Clone, job: str, folder: str) -> None:
+    """Wait until Slurm has started a training again and the run has ended well."""
     wait_for(running, lambda: bool(clone.slurm.run("squeue", "-h", "-j", job, "-t", "PD")))
+    # The node that failed here lives, and what ran on it has some seconds to end.
+    wait_for(running, lambda: not trained(folder))
+    # Slurm lets two minutes pass before it starts a job again.
     clone.slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")
     _, said = running.communicate(timeout=300)
     assert running.returncode == 0, said[-6000:]
@@ -221,6 +222,12 @@ def start(clone: Clone, *targets: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def trained(folder: str) -> bool:
+    """Return whether a process of this training runs."""
+    commands = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
+    return any({"--record", f"{folder}/train.json"} <= set(command) for command in commands)
 
 
 def wait_for(
