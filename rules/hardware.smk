@@ -77,13 +77,18 @@ def training_on(model, stage, *names):
     def request(wildcards, attempt):
         return (head if is_linear_probe(wildcards) else whole)(wildcards, attempt)
 
+    def nodes(wildcards, attempt):
+        """Return how many nodes are asked for: none by name for one rank, since groups add them up."""
+        asked = request(wildcards, attempt)
+        return asked.nodes if asked.ranks > 1 else None
+
     def ranks_of_node(wildcards, attempt):
         """Return how many ranks Slurm is to start on each node, where that is more than one."""
         asked = request(wildcards, attempt)
         return asked.ranks // asked.nodes if asked.ranks > 1 else None
 
     return allocation(request) | {
-        "nodes": lambda wildcards, attempt: request(wildcards, attempt).nodes,
+        "nodes": nodes,
         "mpi": lambda wildcards, attempt: "srun" if request(wildcards, attempt).ranks > 1 else None,
         "tasks_per_node": ranks_of_node,
         "launcher": lambda wildcards, attempt: launcher(request(wildcards, attempt)),

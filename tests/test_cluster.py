@@ -45,6 +45,9 @@ def test_there_are_as_many_slurm_jobs_as_trainings(
     trainings = {"pretrain", "sft", "ground_truth", "student_sft", "weak_to_strong"}
     assert [len(trainings & set(job)) for job in jobs] == [1] * len(jobs)
     assert len(jobs) > 30
+    # `group-components` adds nodes up: two jobs of one rank would ask for two.
+    resources = re.findall(r"^ +resources: (.*)$", dry.stdout, re.MULTILINE)
+    assert all("mpi=srun" in one for one in resources if "nodes=" in one)
 
 
 def paper() -> settings.Config:
