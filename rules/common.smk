@@ -126,15 +126,12 @@ def corpus_of(wildcards):
 
 def is_reward_model(wildcards):
     """Return whether training starts from the base model rather than from its SFT."""
-    return wildcards.scenario == "reward_model"
+    return wildcards.get("scenario") == "reward_model"
 
 
 def is_linear_probe(wildcards):
     """Return whether a reward head alone is trained, on features of a frozen model."""
-    return (
-        EXPERIMENT.scenarios.reward_model.linear_probe
-        and wildcards.get("scenario") == "reward_model"
-    )
+    return EXPERIMENT.scenarios.reward_model.linear_probe and is_reward_model(wildcards)
 
 
 def for_linear_probes(features):
