@@ -9,8 +9,10 @@ from workflow_scripts import figures as report_figures
 from workflow_scripts import tables as report_tables
 from workflow_scripts import (
     conflicts,
+    data_settings,
     digests,
     matrix,
+    names,
     provenance,
     settings,
     slices,
@@ -68,13 +70,13 @@ def one_of(names):
 
 
 wildcard_constraints:
-    target=settings.NAME,
-    model=settings.NAME,
-    weak=settings.NAME,
-    strong=settings.NAME,
-    world=settings.NAME,
-    corpus=settings.NAME,
-    conflict=settings.NAME,
+    target=names.NAME,
+    model=names.NAME,
+    weak=names.NAME,
+    strong=names.NAME,
+    world=names.NAME,
+    corpus=names.NAME,
+    conflict=names.NAME,
     scenario=one_of(settings.SCENARIOS),
     variant=one_of(STUDENTS),
     supervision=one_of(conflicts.SFT_CONFLICTS),
@@ -96,7 +98,7 @@ def source_files(wildcards):
     """Return the local files that a target's sets are read from."""
     sets = EXPERIMENT.targets[wildcards.target].sets
     local = [
-        slices.local_file(EXPERIMENT, getattr(sets, name).source, name) for name in settings.SETS
+        slices.local_file(EXPERIMENT, getattr(sets, name).source, name) for name in data_settings.SETS
     ]
     return [file for path in local if path for file in [path, *files_in(path)]]
 

@@ -6,7 +6,7 @@ localrules:
 
 rule small_world:
     output:
-        sets=expand("results/worlds/{{world}}/{set}.jsonl", set=settings.SETS),
+        sets=expand("results/worlds/{{world}}/{set}.jsonl", set=data_settings.SETS),
         corpus="results/worlds/{world}/corpus.parquet",
     log:
         "results/logs/small_world/{world}.log",
@@ -24,7 +24,7 @@ rule prepare_data:
     input:
         source_files,
     output:
-        expand("results/data/{{target}}/{set}.parquet", set=settings.SETS),
+        expand("results/data/{{target}}/{set}.parquet", set=data_settings.SETS),
         report="results/data/{target}/report.json",
     log:
         "results/logs/prepare_data/{target}.log",

@@ -11,7 +11,7 @@ rule features:
     log:
         "results/logs/features/{target}/{model}/{set}.log",
     wildcard_constraints:
-        set=one_of(settings.SETS),
+        set=one_of(data_settings.SETS),
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads

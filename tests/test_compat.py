@@ -11,7 +11,7 @@ import torch
 import yaml
 from test_training import FAMILIES, margins, run, save_base, write_pairs
 
-from workflow_scripts import checkpoints, data_order, losses, settings, slices
+from workflow_scripts import checkpoints, data_order, losses, settings, slices, training_settings
 from workflow_scripts.conflicts import Explicit, Implicit
 from workflow_scripts.scorer import PairScorer, Readout
 from workflow_scripts.supervision import high_confidence, read_pairs
@@ -80,7 +80,7 @@ def test_a_switch_is_in_the_settings_of_what_depends_on_it_and_of_nothing_else(s
 
 def test_everything_is_fixed_unless_said_otherwise():
     assert set(settings.load(PAPER).compat.model_dump().values()) == {"fixed"}
-    assert settings.load(PAPER).compat == settings.Compat()
+    assert settings.load(PAPER).compat == training_settings.Compat()
 
 
 def test_rewards_are_read_at_the_last_token_or_at_the_count_of_nonzero_ones(tmp_path):

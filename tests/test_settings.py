@@ -102,6 +102,11 @@ def test_the_papers_configuration_gives_the_papers_cells():
             "config.yaml: matrix.conflicts: the conflict tax is counted against `none`; "
             "add it to the list",
         ),
+        (
+            "matrix",
+            {**PAPER["matrix"], "models": None, "pairs": [["gpt2", "gpt2-xl"], ["gpt2", "gpt2"]]},
+            "config.yaml: matrix.pairs.1: gpt2 cannot supervise itself; name two models",
+        ),
         ("matrix.seeds", [0, 0], "config.yaml: matrix: `seeds` names 0 twice"),
         (
             "conflicts.implicit.kind",

@@ -82,6 +82,7 @@ def test_the_pairs_on_which_a_cell_may_deceive_can_be_read(demo: Path, snakemake
     page = f"results/inspect/{place}/{pair}/{cell['conflict']}/seed0.html"
     ran = snakemake(demo, "--profile", "profiles/demo", page)
     assert ran.returncode == 0, ran.stderr[-4000:]
+    assert "small → strong" not in ran.stdout  # nobody asked for the table of cells
     listed = rows((demo / page).with_suffix(".parquet"))
     assert len(listed) == cell["strong_known_weak_unknown_tax"] > 0
     texts = {row["id"]: row for row in rows(demo / f"results/data/{cell['target']}/test.parquet")}

@@ -9,7 +9,7 @@ from pathlib import Path
 from workflow_scripts import package_model
 from workflow_scripts.errors import UserError
 from workflow_scripts.files import atomic_path
-from workflow_scripts.settings import Model
+from workflow_scripts.model_settings import Model
 
 logger = logging.getLogger(__name__)
 

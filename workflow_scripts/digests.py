@@ -28,7 +28,10 @@ LEFT_OUT = {
     "ranks": "how many processes share a batch: the result is the same, and tests hold it to that",
     "resume": "going on after an interruption: likewise",
     "zero": "how processes share weights and states: likewise",
-    "settings": "checks the configuration, whose values are in the rules' slices",
+    **dict.fromkeys(
+        ("settings", "data_settings", "model_settings", "training_settings", "section"),
+        "checks the configuration, whose values are in the rules' slices",
+    ),
     "files.atomic_path": "how a file reaches the disk, not what is in it",
 }
 """Modules and definitions on which no result depends, and why not.

@@ -30,8 +30,8 @@ def run(args: argparse.Namespace) -> None:
     from workflow_scripts.device import has_bfloat16
     from workflow_scripts.files import write_table
     from workflow_scripts.scorer import readout_of
-    from workflow_scripts.settings import Compat
     from workflow_scripts.supervision import read_pairs
+    from workflow_scripts.training_settings import Compat
 
     torch.set_num_threads(args.threads)
     compat = Compat.model_validate(args.settings["compat"])

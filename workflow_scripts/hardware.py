@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from workflow_scripts import memory
 from workflow_scripts.errors import UserError
 from workflow_scripts.memory import GB, Plan, Shape, Zero
-from workflow_scripts.settings import Config, Model
+from workflow_scripts.model_settings import Model
+from workflow_scripts.settings import Config
 
 UTILISATION = 0.3
 """The share of a GPU's peak that trainings reach: what `plan` goes by until it has measured."""

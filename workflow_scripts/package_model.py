@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from workflow_scripts.errors import UserError
-from workflow_scripts.settings import Package
+from workflow_scripts.model_settings import Package
 
 _SENTENCE = "Is it true that he can't swim? Yes, 42 times!"
 

@@ -18,9 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from workflow_scripts import hardware, plan
+from workflow_scripts.data_settings import SETS, Source
 from workflow_scripts.errors import UserError
+from workflow_scripts.model_settings import Model
 from workflow_scripts.partitions import Partition, partition_for, read_partitions
-from workflow_scripts.settings import SETS, Config, Model, Source
+from workflow_scripts.settings import Config
 
 GB = 1e9
 PATIENCE_MINUTES = 2

@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
     from workflow_scripts.depth import first_layers
     from workflow_scripts.examples import Examples
     from workflow_scripts.files import write_json
+    from workflow_scripts.objectives import Likelihood
     from workflow_scripts.optimisation import Optimisation
     from workflow_scripts.resume import Attempt
     from workflow_scripts.scorer import Readout
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
             model,
             Readout.MEAN_LOG_PROBABILITY,
             examples,
-            trainer.Likelihood(),
+            Likelihood(),
             Optimisation(settings["learning_rate"], "cosine", 0.0, 0.9, 0.999, 1e-8),
             execution,
             attempt,

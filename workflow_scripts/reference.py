@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> None:
     from workflow_scripts.files import write_table
     from workflow_scripts.score import score_pairs
     from workflow_scripts.scorer import Readout
-    from workflow_scripts.settings import Compat
     from workflow_scripts.supervision import read_pairs
+    from workflow_scripts.training_settings import Compat
 
     torch.set_num_threads(args.threads)
     pairs = reduce(add, [read_pairs(path) for path in args.pairs])

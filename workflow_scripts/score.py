@@ -12,10 +12,10 @@ from workflow_scripts.device import has_bfloat16
 from workflow_scripts.errors import UserError
 from workflow_scripts.linear_probe import HeadScorer, read_features
 from workflow_scripts.scorer import PairScorer, Readout, readout_of
-from workflow_scripts.settings import Compat
 from workflow_scripts.supervision import Pairs, reference_margins
 from workflow_scripts.telemetry import Progress
 from workflow_scripts.tokenise import TokenSequences, tokenise
+from workflow_scripts.training_settings import Compat
 
 
 def score_pairs(

@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from workflow_scripts import ranks
-from workflow_scripts.settings import Compat
+from workflow_scripts.training_settings import Compat
 
 _GROUPS = 4
 """Forwards that a micro-batch of uneven lengths is cut into on a CPU."""

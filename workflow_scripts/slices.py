@@ -9,9 +9,11 @@ import os
 from typing import Any
 
 from workflow_scripts.conflicts import SFT_CONFLICTS
+from workflow_scripts.data_settings import SETS, Source
 from workflow_scripts.files import canonical_json
 from workflow_scripts.matrix import students
-from workflow_scripts.settings import EXECUTION_KNOBS, SETS, Config, Source
+from workflow_scripts.model_settings import EXECUTION_KNOBS
+from workflow_scripts.settings import Config
 from workflow_scripts.students import DIRECT
 
 _SCORING_QUIRKS = {

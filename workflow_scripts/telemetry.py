@@ -204,3 +204,11 @@ def _minutes(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def tensorboard(folder: Path, done: int) -> TrainerCallback:
+    """Return what logs to TensorBoard, in place of what was logged after ``done`` steps."""
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    return TensorBoardCallback(SummaryWriter(folder, purge_step=done + 1))

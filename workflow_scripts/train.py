@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from workflow_scripts.settings import Compat
     from workflow_scripts.supervision import Pairs
+    from workflow_scripts.training_settings import Compat
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     from workflow_scripts.optimisation import Optimisation
     from workflow_scripts.resume import Attempt
     from workflow_scripts.scorer import readout_of
-    from workflow_scripts.settings import Compat
+    from workflow_scripts.training_settings import Compat
 
     torch.set_num_threads(args.threads)
     settings = args.settings

@@ -3,9 +3,8 @@
 import math
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,74 +22,17 @@ from transformers import (
     TrainingArguments,
 )
 
-from workflow_scripts import device, losses, ranks, seeds, telemetry, zero
+from workflow_scripts import device, ranks, telemetry, zero
 from workflow_scripts.checkpoints import check_positions
-from workflow_scripts.conflicts import Conflict, PairLoss
 from workflow_scripts.errors import UserError
 from workflow_scripts.examples import Examples
 from workflow_scripts.execution import Execution
 from workflow_scripts.linear_probe import Features, HeadScorer
+from workflow_scripts.objectives import Objective
 from workflow_scripts.optimisation import Optimisation
 from workflow_scripts.resume import Attempt, KeepState, Progress
 from workflow_scripts.scorer import PairScorer, Readout
-
-
-class Objective(Protocol):
-    """From scores to losses."""
-
-    def __call__(
-        self, scores: Tensor, label: Tensor, reference: Tensor, *, at_start: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return each example's loss and, for pairs, margin: ``[examples]`` both.
-
-        ``scores`` is ``[sequences]``; ``label`` and ``reference`` are ``[examples]``; ``at_start``
-        says that no weight has been moved yet.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Likelihood:
-    """The negative log-likelihood of single sequences: SFT and pretraining."""
-
-    def __call__(
-        self, scores: Tensor, label: Tensor, reference: Tensor, *, at_start: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return the losses; there is no margin."""
-        return losses.sft(scores), None
-
-
-@dataclass(frozen=True)
-class Preference:
-    """A loss of the margin between a pair's two sequences, under a conflict.
-
-    Attributes:
-        pair_loss: from margins and labels to losses.
-        conflict: how a competing goal enters the loss.
-        starts_as_reference: whether the model is, before the first update, the reference model.
-        trigger_without_reference: whether the conflict judges by the policy's margin alone.
-    """
-
-    pair_loss: PairLoss
-    conflict: Conflict
-    starts_as_reference: bool = False
-    trigger_without_reference: bool = False
-
-    def __call__(
-        self, scores: Tensor, label: Tensor, reference: Tensor, *, at_start: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return the losses and the margins, the latter relative to the reference model's."""
-        chosen, rejected = scores.chunk(2)
-        of_policy = chosen - rejected
-        margin = of_policy - reference.to(scores.dtype)
-        trigger = margin
-        if self.trigger_without_reference:
-            trigger = of_policy
-        elif at_start and self.starts_as_reference:
-            # The margin is 0, and its sign that of rounding: the reference was scored in batches
-            # of other shapes.
-            trigger = torch.zeros_like(margin)
-        return self.conflict.loss(margin, label, self.pair_loss, trigger=trigger), margin
+from workflow_scripts.training_arguments import training_arguments
 
 
 def train(
@@ -135,11 +77,11 @@ def train(
     device.prepare()
     if execution.tensorboard and ranks.is_first():
         folder = Path(metrics).with_name("tensorboard")
-        callbacks.append(_tensorboard(folder, attempt.progress.steps))
+        callbacks.append(telemetry.tensorboard(folder, attempt.progress.steps))
     # The Trainer insists on a folder of its own; what is kept is written elsewhere, atomically.
     with tempfile.TemporaryDirectory() as scratch:
         weights = model.num_parameters()
-        arguments = _arguments(scratch, examples, optimisation, execution, weights, seed)
+        arguments = training_arguments(scratch, examples, optimisation, execution, weights, seed)
         scorer = _scorer(model, readout, examples)
         trainer = PairTrainer(
             scorer, examples, objective, optimisation, execution, attempt, arguments, callbacks
@@ -358,58 +300,3 @@ class _WhenPrepared(TrainerCallback):
 def _agreement(margin: Tensor, label: Tensor) -> Tensor:
     """Return 1 where margin and label prefer the same text, 0 where not, half for a tie."""
     return (1 + torch.sign(margin) * torch.where(label > 0.5, 1, -1)) / 2
-
-
-def _arguments(
-    scratch: str,
-    examples: Examples,
-    optimisation: Optimisation,
-    execution: Execution,
-    weights: int,
-    seed: str,
-) -> TrainingArguments:
-    steps, batch_size = examples.order.shape
-    at_once = execution.micro_batch * ranks.count()
-    if batch_size % at_once:
-        each = f" on each of {ranks.count()} ranks" if ranks.count() > 1 else ""
-        raise UserError(
-            f"micro-batch {execution.micro_batch}{each} does not divide the batch of "
-            f"{batch_size} pairs"
-        )
-    on_gpu = torch.cuda.is_available()
-    if execution.zero:
-        zero.prepare(on_gpu)
-    return TrainingArguments(
-        output_dir=scratch,
-        seed=seeds.seed(seed),
-        max_steps=steps,
-        per_device_train_batch_size=execution.micro_batch,
-        gradient_accumulation_steps=batch_size // at_once,
-        learning_rate=optimisation.learning_rate,
-        optim="adamw_torch_fused",
-        adam_beta1=optimisation.beta1,
-        adam_beta2=optimisation.beta2,
-        adam_epsilon=optimisation.epsilon,
-        weight_decay=0.0,
-        max_grad_norm=0.0,
-        # Told of a CPU, the Trainer would leave DeepSpeed out.
-        use_cpu=not on_gpu and not execution.zero,
-        deepspeed=zero.configuration(execution, weights, on_gpu),
-        accelerator_config={"use_configured_state": bool(execution.zero) and not on_gpu},
-        dataloader_pin_memory=on_gpu,
-        logging_steps=math.ceil(steps / 100),
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        ddp_find_unused_parameters=False,
-    )
-
-
-def _tensorboard(folder: Path, done: int) -> TrainerCallback:
-    """Return what logs to TensorBoard, in place of what was logged after ``done`` steps."""
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations.integration_utils import TensorBoardCallback
-
-    return TensorBoardCallback(SummaryWriter(folder, purge_step=done + 1))
