@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ def clone(slurm: cluster.Cluster, tmp_path_factory: pytest.TempPathFactory) -> C
 
 @pytest.fixture(scope="module")
 def whole(clone: Clone) -> Clone:
-    """Return the clone after the whole DAG has run.
+    """Return the clone after the whole DAG has run, two ceilings' SFTs in a job of their own.
 
     Its jobs are forks of a process that has imported torch, or the imports would take minutes.
     """
@@ -54,7 +55,8 @@ def whole(clone: Clone) -> Clone:
     process = subprocess.Popen(server, cwd=clone.folder, stdin=subprocess.PIPE)
     try:
         variables = {warm.SOCKET_VARIABLE: str(socket)}
-        ran = clone.run("all", f"{LARGE}/predictions.parquet", variables=variables)
+        targets = ("all", f"{LARGE}/predictions.parquet")
+        ran = clone.run("--group-components", "sft=2", "--", *targets, variables=variables)
     finally:
         process.communicate()
     assert ran.returncode == 0, ran.stderr[-6000:]
@@ -98,22 +100,23 @@ def test_the_whole_dag_runs_and_nothing_is_left_to_do(whole: Clone):
 
 def test_readouts_run_in_the_job_of_their_training(whole: Clone):
     trainings = list(whole.folder.glob("results/**/train.json"))
-    jobs = jobs_of(whole, "rule_")
-    assert len(jobs) == len(trainings) == 11
+    jobs = jobs_of(whole, "rule_|group_")
+    assert len(trainings) == 11
+    assert len(jobs) == 10  # two of them share one
     assert {job["State"] for job in jobs} == {"COMPLETED"}
 
 
 def test_jobs_land_on_the_gpus_that_their_models_ask_for(whole: Clone):
     assert (whole.folder / f"{LARGE}/predictions.parquet").exists()
-    jobs = jobs_of(whole, "rule_")
+    jobs = jobs_of(whole, "rule_|group_")
+    asked = [re.search(r"gres/gpu:(\w+)=(\d+)", job["AllocTRES"]) for job in jobs]
+    gpus = Counter((found[1], int(found[2])) for found in asked if found)
+    # In a job that trainings share each has a GPU of its own.
+    assert gpus == {("a40", 1): 8, ("a40", 2): 1, ("a800", 8): 1}
+    assert all(f"gres/gpu:{job['Partition']}=" in job["AllocTRES"] for job in jobs)
     [large] = [job for job in jobs if job["Partition"] == "a800"]
-    assert "gres/gpu:a800=8" in large["AllocTRES"]
     steps = whole.slurm.run("sacct", "-nP", "-j", large["JobID"], "-o", "NTasks,NNodes").split()
     assert "8|2" in steps  # ranks, in a step of their own on both nodes
-    for job in jobs:
-        if job is not large:
-            assert job["Partition"] == "a40"
-            assert "gres/gpu:a40=1," in job["AllocTRES"]
 
 
 def test_no_setting_of_the_cluster_reruns_anything(whole: Clone):
