@@ -25,7 +25,7 @@ from transformers import AutoConfig
 
 from benchmarks.throughput import workload
 from workflow_scripts import checkpoints, scorer
-from workflow_scripts.tokenise import tokenise
+from workflow_scripts.tokenise import members, tokenise
 
 MICRO_BATCH = 2
 BATCH = 2 * MICRO_BATCH
@@ -114,7 +114,7 @@ def _kept(folder: Path, table: Path, made: Path) -> int:
         return tensor
 
     first = np.arange(MICRO_BATCH)
-    batch = sequences.padded(np.concatenate([first, len(pairs["id"]) + first]))
+    batch = sequences.padded(members(len(sequences), len(pairs["id"]))[first])
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         scorer.PairScorer(model, readout)(**batch)
     return sum(size for size, _ in kept.values())

@@ -13,9 +13,10 @@ from test_training import FAMILIES, margins, run, save_base, write_pairs
 
 from workflow_scripts import checkpoints, data_order, losses, settings, slices, training_settings
 from workflow_scripts.conflicts import Explicit, Implicit
+from workflow_scripts.objectives import Preference
 from workflow_scripts.scorer import PairScorer, Readout
 from workflow_scripts.supervision import high_confidence, read_pairs
-from workflow_scripts.trainer import Preference
+from workflow_scripts.tokenise import TokenSequences
 
 PAPER = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
 SCENARIOS = ("reward_model", "simpo", "dpo")
@@ -87,12 +88,14 @@ def test_rewards_are_read_at_the_last_token_or_at_the_count_of_nonzero_ones(tmp_
     model = checkpoints.load_base(save_base(tmp_path / "base", FAMILIES["gpt2"]), Readout.REWARD)
     torch.nn.init.normal_(model.get_parameter("score.weight"))
 
-    def rewards(readout, *texts):
-        ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(t) for t in texts], batch_first=True)
-        lengths = torch.tensor([len(text) for text in texts])
-        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    def rewards(readout, *texts, start=1):
+        lengths = np.array([len(text) for text in texts])
+        begins = np.cumsum(lengths) - lengths
+        # Where responses begin, on which no reward depends: texts with a prompt share it.
+        starts = np.full(len(texts), start)
+        sequences = TokenSequences(np.concatenate(texts), begins, lengths, starts)
         with torch.inference_mode():
-            return PairScorer(model, readout)(ids, mask, mask.bool())
+            return PairScorer(model, readout)(**sequences.padded(np.arange(len(texts))[None]))
 
     three_not_zero, none_zero = [5, 0, 7, 0, 9], [5, 6, 7]
     fixed = rewards(Readout.REWARD, three_not_zero, none_zero)
@@ -101,6 +104,11 @@ def test_rewards_are_read_at_the_last_token_or_at_the_count_of_nonzero_ones(tmp_
     torch.testing.assert_close(reference[:1], third_token)
     torch.testing.assert_close(reference[1], fixed[1])
     assert abs(reference[0] - fixed[0]) > 0.01
+    for prompt, chosen in (([5, 0, 7], [0, 9]), ([5, 0, 0], [0, 0])):
+        texts = [prompt + chosen, [*prompt, 6]]
+        alone = torch.cat([rewards(Readout.REWARD_AT_NONZERO_COUNT, text) for text in texts])
+        together = rewards(Readout.REWARD_AT_NONZERO_COUNT, *texts, start=3)
+        torch.testing.assert_close(together, alone)
 
 
 @pytest.mark.parametrize("stage", ["weak_labels", "predict"])

@@ -6,7 +6,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from workflow_scripts.errors import UserError
-from workflow_scripts.tokenise import tokenise
+from workflow_scripts.tokenise import members, tokenise
 
 BOS, EOS = "<s>", "</s>"
 
@@ -30,7 +30,7 @@ def spell(tokenizer, sequences):
     """Return each sequence's prompt and response as text."""
     texts = []
     for row in range(len(sequences)):
-        batch = sequences.padded(np.array([row]))
+        batch = sequences.padded(np.array([[row]]))
         tokens, response = batch["input_ids"][0], batch["response_mask"][0]
         texts.append((tokenizer.decode(tokens[~response]), tokenizer.decode(tokens[response])))
     return texts
@@ -85,13 +85,26 @@ def test_padding_is_on_the_right_and_never_part_of_the_response():
     tokenizer = byte_tokenizer()
     sequences = tokenise(tokenizer, ["x", "y"], ["ab", "a"], [["c", "bcde"], ["f", "g"]], 512)
     assert sequences.lengths.tolist() == [3, 5, 3, 2]
-    batch = sequences.padded(np.array([0, 1, 3]))
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1] * 5, [1, 1, 0, 0, 0]]
+    batch = sequences.padded(np.array([[0], [1], [3]]))
+    assert batch["last"].tolist() == [[2], [4], [1]]
     assert batch["response_mask"].int().tolist() == [
         [0, 0, 1, 0, 0],
         [0, 1, 1, 1, 1],
         [0, 1, 0, 0, 0],
     ]
+
+
+def test_the_texts_of_a_pair_are_one_row_with_their_prompt_once():
+    sequences = tokenise(byte_tokenizer(), ["x", "y"], ["ab", "a"], [["c", "bcde"], ["fg", "g"]], 8)
+    rows = members(4, 2)
+    batch = {name: tensor.int().tolist() for name, tensor in sequences.padded(rows).items()}
+    assert sequences.row_lengths(rows).tolist() == [5, 7]
+    # ab|c|fg, and abcde|ag: a prompt of one token is not worth it.
+    assert batch["part"] == [[0, 0, 1, 2, 2, -1, -1], [1, 1, 1, 1, 1, 2, 2]]
+    assert [of_row[:5] for of_row in batch["position_ids"]] == [[0, 1, 2, 2, 3], [0, 1, 2, 3, 4]]
+    assert batch["position_ids"][1][5:] == [0, 1]
+    assert batch["response_mask"] == [[0, 0, 1, 1, 1, 0, 0], [0, 1, 1, 1, 1, 0, 1]]
+    assert batch["last"] == [[2, 4], [4, 6]]
 
 
 def test_a_response_without_a_token_to_score_names_its_pair():

@@ -20,6 +20,7 @@ from transformers import (
     AutoTokenizer,
     GPT2Config,
     GPTNeoXConfig,
+    Lfm2Config,
     LlamaConfig,
     MistralConfig,
     OPTConfig,
@@ -28,11 +29,11 @@ from transformers import (
     set_seed,
 )
 
-from workflow_scripts import checkpoints, data_order, supervision
+from workflow_scripts import checkpoints, data_order, losses, score, supervision
 from workflow_scripts.errors import UserError
 from workflow_scripts.pretrain import window_starts
-from workflow_scripts.scorer import PairScorer, Readout
-from workflow_scripts.tokenise import tokenise
+from workflow_scripts.scorer import PairScorer, Readout, shares_prompts
+from workflow_scripts.tokenise import members, one_a_row, tokenise
 
 END = "<|endoftext|>"
 ADAM = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
@@ -162,24 +163,60 @@ def needed(objective, reference):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_scores_alone_and_in_a_padded_batch_are_the_same(family, tmp_path):
+def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(family, tmp_path):
     folder = save_base(tmp_path / family, FAMILIES[family])
     tokenizer = checkpoints.load_tokenizer(str(folder))
-    columns = [["!", "quite a long answer", "hm"], ["b", "c!", "a middling one"]]
-    sequences = tokenise(tokenizer, ["x", "y", "z"], ["a", "some prompt", "p"], columns, 64)
+    # A usual pair, one with a prompt of a token, one whose prompts are cut to different lengths,
+    # one of which two responses fill all the length that there is.
+    prompts = ["some prompt", "p", "a prompt of thirty characters.", "gone"]
+    chosen = ["quite a long answer", "hm", "in a word, no", "x" * 40]
+    rejected = ["!", "a middling one", "b", "y" * 40]
+    sequences = tokenise(tokenizer, ["w", "x", "y", "z"], prompts, [chosen, rejected], 32)
+    rows = members(8, 4)
+    assert sequences.row_lengths(rows).tolist() == [11 + 19 + 1, 2 + 1 + 15, 32 + 31, 32 + 32]
     for readout in Readout:
         set_seed(1)
         model = checkpoints.load_base(str(folder), readout)
         if readout.is_reward:
             torch.nn.init.normal_(model.get_parameter("score.weight"))
         scorer = PairScorer(model.eval(), readout)
+        assert shares_prompts(model)
         with torch.inference_mode():
-            together = scorer(**sequences.padded(np.arange(6)))
-            alone = torch.cat([scorer(**sequences.padded(np.array([row]))) for row in range(6)])
-            by_hand = torch.stack([score_by_hand(model, readout, sequences, r) for r in range(6)])
+            together = scorer(**sequences.padded(rows))
+            by_text = scorer(**sequences.padded(one_a_row(rows)))
+            alone = torch.cat([scorer(**sequences.padded(np.array([[row]]))) for row in range(8)])
+            by_hand = torch.stack([score_by_hand(model, readout, sequences, r) for r in range(8)])
         assert together.std() > 0.01
         torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(together, by_text, rtol=0, atol=1e-5)
         torch.testing.assert_close(together.double(), by_hand, rtol=0, atol=1e-5)
+
+
+def test_a_family_that_cannot_share_prompts_has_each_text_by_itself(tmp_path):
+    """A text before another in its row would be seen by it, say in convolutions."""
+    shape: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_key_value_heads": 2}
+    shape |= SMALL
+    shape["layer_types"] = ["conv", "full_attention"]
+    config = Lfm2Config(**shape)
+    folder = save_base(tmp_path / "convolutional", config)
+    pairs = write_pairs(tmp_path / "pairs.parquet", 8)
+    model = checkpoints.load_base(str(folder), Readout.MEAN_LOG_PROBABILITY).eval()
+    assert not shares_prompts(model)
+    given = {**COMMON, **SETTINGS["simpo"], "learning_rate": 1e-9}
+    record = train(tmp_path / "trained", folder, pairs, given)
+    rows = pq.read_table(pairs).to_pydict()
+    texts = [rows["chosen"], rows["rejected"]]
+    tokenizer = checkpoints.load_tokenizer(str(folder))
+    sequences = tokenise(tokenizer, rows["id"], rows["prompt"], texts, COMMON["max_length"])
+    with torch.inference_mode():
+        scores = score.in_batches(PairScorer(model, Readout.MEAN_LOG_PROBABILITY), sequences, 99)
+        by_hand = [
+            score_by_hand(model, Readout.MEAN_LOG_PROBABILITY, sequences, r) for r in range(16)
+        ]
+    np.testing.assert_allclose(scores, np.array(by_hand), atol=1e-5)
+    margins = torch.from_numpy(scores[:8] - scores[8:])
+    loss = losses.simpo(margins, torch.ones(8), beta=2.0, gamma=1.0).mean()
+    assert record["losses"] == pytest.approx([float(loss)], abs=1e-5)
 
 
 def score_by_hand(model, readout, sequences, row):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workflow_scripts.linear_probe import Features
-from workflow_scripts.tokenise import TokenSequences
+from workflow_scripts.tokenise import TokenSequences, members, one_a_row
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Examples:
         labels: the probability that the first of a pair is better, ``[examples]``.
         references: the reference model's margins, 0 where there is none, ``[examples]``.
         order: the examples of each step's batch, ``[steps, batch]``.
+        together: whether the sequences of an example are one row, with their prompt once.
     """
 
     ids: list[str]
@@ -30,13 +31,14 @@ class Examples:
     labels: NDArray[np.float64]
     references: NDArray[np.float64]
     order: NDArray[np.int64]
+    together: bool = True
 
     def collate(self, examples: Sequence[int]) -> dict[str, Tensor | dict[str, Tensor]]:
-        """Return a micro-batch: sequences stacked as all first ones, then all second ones."""
+        """Return a micro-batch, its sequences as the scorer takes them."""
         indices = np.asarray(examples, dtype=np.int64)
-        members = np.arange(0, len(self.sequences), len(self.ids))
+        rows = members(len(self.sequences), len(self.ids))[indices]
         return {
-            "texts": self.sequences.padded((members[:, None] + indices).ravel()),
+            "texts": self.sequences.padded(rows if self.together else one_a_row(rows)),
             "label": torch.from_numpy(self.labels[indices]),
             "reference": torch.from_numpy(self.references[indices]),
             "example": torch.from_numpy(indices),

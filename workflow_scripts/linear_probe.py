@@ -36,18 +36,26 @@ class Features:
         """Return the number of texts."""
         return len(self.values)
 
-    def padded(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Return the features of the texts ``rows``, ``[rows, width]``; they need no padding."""
-        return {"features": torch.from_numpy(self.values[rows])}
+    def row_lengths(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many tokens the texts of each row have together, ``[rows]``."""
+        return self.lengths[members].sum(1)
+
+    def padded(self, members: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Return the features of every row's first text, then the others; they need no padding.
+
+        Args:
+            members: the texts of each row, ``[rows, members]``.
+        """
+        return {"features": torch.from_numpy(self.values[members.T.ravel()])}
 
 
 class Backbone(PairScorer):
     """Gives each sequence, in place of a reward, what the head makes it of."""
 
-    def _reward(self, hidden: Tensor, position: Tensor) -> Tensor:
-        """Return the features, float32 ``[sequences, width]``."""
-        rows = torch.arange(len(position), device=position.device)
-        return hidden[rows, position].float()
+    def _reward(self, hidden: Tensor, place: Tensor) -> Tensor:
+        """Return the features, float32 ``[rows, members, width]``."""
+        rows = torch.arange(len(place), device=place.device)[:, None]
+        return hidden[rows, place].float()
 
 
 class HeadScorer(nn.Module):

@@ -11,10 +11,10 @@ from workflow_scripts import checkpoints
 from workflow_scripts.device import has_bfloat16
 from workflow_scripts.errors import UserError
 from workflow_scripts.linear_probe import HeadScorer, read_features
-from workflow_scripts.scorer import PairScorer, Readout, readout_of
+from workflow_scripts.scorer import PairScorer, Readout, readout_of, shares_prompts
 from workflow_scripts.supervision import Pairs, reference_margins
 from workflow_scripts.telemetry import Progress
-from workflow_scripts.tokenise import TokenSequences, tokenise
+from workflow_scripts.tokenise import TokenSequences, members, one_a_row, tokenise
 from workflow_scripts.training_settings import Compat
 
 
@@ -121,28 +121,37 @@ def in_batches(
     """Return what ``scorer`` gives for each sequence, ``[sequences]`` or ``[sequences, width]``.
 
     A batch has at most ``tokens_at_once`` tokens, padding included.
+
+    Args:
+        scorer: the model.
+        sequences: of all chosen, then of all rejected texts.
+        tokens_at_once: what fits the memory.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scorer = scorer.to(device).eval()
-    batches = _batches(sequences.lengths, tokens_at_once)
+    rows = members(len(sequences), len(sequences) // 2)
+    if not shares_prompts(scorer.model):
+        rows = one_a_row(rows)
+    batches = _batches(sequences.row_lengths(rows), tokens_at_once)
     given: list[NDArray[np.float64]] = []
     progress = Progress("scoring", len(sequences), "texts")
     done = 0
     try:
         with torch.inference_mode():
-            for rows in batches:
-                batch = sequences.padded(rows)
+            for places in batches:
+                batch = sequences.padded(rows[places])
                 on_device = {name: tensor.to(device) for name, tensor in batch.items()}
                 given.append(scorer(**on_device).double().cpu().numpy())
-                done += len(rows)
+                done += rows[places].size
                 progress.reach(done)
     finally:
         progress.close()
-    return np.concatenate(given)[np.argsort(np.concatenate(batches))]
+    scored = np.concatenate([rows[places].T.ravel() for places in batches])
+    return np.concatenate(given)[np.argsort(scored)]
 
 
 def _batches(lengths: NDArray[np.int64], tokens_at_once: int) -> list[NDArray[np.int64]]:
-    """Cut all sequences, longest first, into batches of at most so many tokens, padding included.
+    """Cut all rows, longest first, into batches of at most so many tokens, padding included.
 
     The longest come first so that a batch which does not fit the memory fails at once.
     """

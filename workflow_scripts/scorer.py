@@ -9,12 +9,20 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from workflow_scripts import ranks
+from workflow_scripts.rows import Rows
 from workflow_scripts.training_settings import Compat
 
 _GROUPS = 4
 """Forwards that a micro-batch of uneven lengths is cut into on a CPU."""
 _WORTH_CUTTING = 0.2
 """The share of padding from which that is done."""
+
+
+_SHARING = frozenset({"gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2"})
+"""Families whose tokens meet in attention alone, by the mask and the positions that are given.
+
+In others, say those with recurrent layers, a text would see the one before it in its row.
+"""
 
 
 class Readout(StrEnum):
@@ -47,10 +55,11 @@ def readout_of(objective: str, compat: Compat) -> Readout:
 
 
 class PairScorer(nn.Module):
-    """A language model that gives each sequence of a right-padded batch one number.
+    """A language model that gives each sequence of a batch one number.
 
-    The chosen and the rejected texts of a micro-batch go through it stacked, all together or, on a
-    CPU, in groups of similar length.
+    The chosen and the rejected text of a pair are one row with their prompt, which goes through the
+    model once: both attend to it, and not to each other. The rows of a micro-batch go through
+    together or, on a CPU, in groups of similar length.
     """
 
     def __init__(
@@ -65,79 +74,109 @@ class PairScorer(nn.Module):
         self.readout = readout
         self.low_precision = low_precision
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor) -> Tensor:
-        """Return the scores, ``[sequences]``.
+    def forward(self, **tensors: Tensor) -> Tensor:
+        """Return the scores, ``[members * rows]``: of every row's first sequence, then the others.
 
-        All arguments are ``[sequences, tokens]``, as ``TokenSequences.padded`` makes them. Rewards
-        are float32. Log-probabilities are of the tokens in ``response_mask``, computed in float32
-        and added up in float64, since a sum of hundreds loses the digits that a margin is made of.
+        The arguments are those of ``Rows``. Rewards are float32. Log-probabilities are computed in
+        float32 and added up in float64, since a sum of hundreds loses the digits that a margin is
+        made of.
         """
-        groups = _by_length(attention_mask)
-        batch = (input_ids, attention_mask, response_mask)
+        batch = Rows(**tensors)
+        groups = _by_length(batch)
         # In low precision each weight is used once; cached casts would only outlive their use.
         with torch.autocast(
-            input_ids.device.type, torch.bfloat16, enabled=self.low_precision, cache_enabled=False
+            batch.input_ids.device.type,
+            torch.bfloat16,
+            enabled=self.low_precision,
+            cache_enabled=False,
         ):
-            if len(groups) == 1:
-                return self._scores(*batch)
-            longest = [int(attention_mask[rows].sum(1).max()) for rows in groups]
-            scores = [
-                self._scores(*(tensor[rows, :tokens] for tensor in batch))
-                for rows, tokens in zip(groups, longest, strict=True)
-            ]
-        return torch.cat(scores)[torch.cat(groups).argsort()]
+            scores = torch.cat([self._scores(batch.at(places)) for places in groups])
+        return scores[torch.cat(groups).argsort()].transpose(0, 1).flatten(0, 1)
 
-    def _scores(self, input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor) -> Tensor:
+    def _scores(self, rows: Rows) -> Tensor:
+        """Return ``[rows, members]``."""
+        members = range(rows.last.shape[1])
+        seen: dict[str, Tensor] = {}
+        # What follows the only sequence of a row is not seen without being told.
+        if len(members) > 1:
+            seen = {"position_ids": rows.position_ids, "attention_mask": self._mask(rows.part)}
         backbone = self.model.base_model
-        hidden = backbone(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-        ).last_hidden_state
+        hidden = backbone(input_ids=rows.input_ids, use_cache=False, **seen).last_hidden_state
         if self.readout.is_reward:
-            return self._reward(hidden, self._pooled(input_ids, attention_mask))
-        log_probabilities = self._response_log_probabilities(hidden, input_ids, response_mask)
+            return self._reward(hidden, self._pooled(rows))
+        of_tokens = self._log_probabilities(hidden, rows)
+        responses = [(rows.part == member + 1) & rows.response_mask for member in members]
+        sums = torch.stack([of_tokens.where(mask, 0).sum(1) for mask in responses], 1)
         if self.readout is Readout.SUMMED_LOG_PROBABILITY:
-            return log_probabilities.sum(1)
-        return log_probabilities.sum(1) / response_mask.sum(1)
+            return sums
+        return sums / torch.stack([mask.sum(1) for mask in responses], 1)
 
-    def _pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the position that the reward is read at, ``[sequences]``."""
-        if self.readout is Readout.REWARD_AT_NONZERO_COUNT:
-            # A text of nothing but token 0 has no such position; its first token serves.
-            return ((input_ids != 0) * attention_mask).sum(1).clamp(min=1) - 1
-        return attention_mask.sum(1) - 1
+    def _mask(self, part: Tensor) -> Tensor:
+        """Return what attention adds to its logits, ``[rows, 1, tokens, tokens]``.
 
-    def _reward(self, hidden: Tensor, position: Tensor) -> Tensor:
-        """Apply the head, at full precision, at one ``position`` a sequence; ``[sequences]``."""
+        A token sees those before it in its own sequence. In the dtype of the products: a mask of
+        another one would be converted, and kept, in every layer.
+        """
+        dtype = torch.bfloat16 if self.low_precision else self.model.dtype
+        places = torch.arange(part.shape[1], device=part.device)
+        own = part[:, :, None] == part[:, None, :]
+        sees = (own | (part[:, None, :] == 0)) & (places[:, None] >= places)
+        mask = torch.zeros(sees.shape, dtype=dtype, device=part.device)
+        return mask.masked_fill(~sees, torch.finfo(dtype).min)[:, None]
+
+    def _pooled(self, rows: Rows) -> Tensor:
+        """Return the places in the rows that the rewards are read at, ``[rows, members]``."""
+        if self.readout is not Readout.REWARD_AT_NONZERO_COUNT:
+            return rows.last
+        parts = range(rows.last.shape[1] + 1)
+        not_zero = rows.input_ids != 0
+        of_prompt, *own = [((rows.part == part) & not_zero).sum(1) for part in parts]
+        # A text of nothing but token 0 has no such position; its first token serves.
+        position = (torch.stack(own, 1) + of_prompt[:, None]).clamp(min=1) - 1
+        shared = (rows.part == 0).sum(1, keepdim=True)
+        behind = rows.last - rows.position_ids.gather(1, rows.last) + position
+        return torch.where(position < shared, position, behind)
+
+    def _reward(self, hidden: Tensor, place: Tensor) -> Tensor:
+        """Apply the head, at full precision, at each ``place`` of a row; ``[rows, members]``."""
         head = cast(nn.Linear, self.model.score)
-        rows = torch.arange(len(position), device=position.device)
+        rows = torch.arange(len(place), device=place.device)[:, None]
         with torch.autocast(hidden.device.type, enabled=False):
-            return head(hidden[rows, position].to(head.weight.dtype)).float().squeeze(1)
+            return head(hidden[rows, place].to(head.weight.dtype)).float().squeeze(2)
 
-    def _response_log_probabilities(
-        self, hidden: Tensor, input_ids: Tensor, response_mask: Tensor
-    ) -> Tensor:
-        """Return each response token's log-probability, 0 elsewhere; ``[sequences, tokens - 1]``.
+    def _log_probabilities(self, hidden: Tensor, rows: Rows) -> Tensor:
+        """Return each response token's log-probability, 0 elsewhere; float64 ``[rows, tokens]``.
 
         The vocabulary is many times wider than the hidden states, so only those positions that
-        predict a response token go through the language-model head.
+        predict a response token go through the language-model head: the one before it or, for the
+        first tokens behind a shared prompt, that prompt's last.
         """
-        predicted = response_mask[:, 1:]
+        places = torch.arange(rows.part.shape[1], device=rows.part.device)
+        shared = (rows.part == 0).sum(1, keepdim=True)
+        predictor = torch.where(rows.part != rows.part.roll(1, 1), shared, places) - 1
+        row, place = rows.response_mask.nonzero(as_tuple=True)
         head = cast(nn.Module, self.model.get_output_embeddings())
-        logits = head(hidden[:, :-1][predicted])
-        targets = input_ids[:, 1:][predicted]
+        logits = head(hidden[row, predictor[row, place]])
+        targets = rows.input_ids[row, place]
         of_targets = -functional.cross_entropy(logits.float(), targets, reduction="none")
-        grid = of_targets.new_zeros(predicted.shape, dtype=torch.float64)
-        return grid.masked_scatter(predicted, of_targets.double())
+        grid = of_targets.new_zeros(rows.part.shape, dtype=torch.float64)
+        return grid.masked_scatter(rows.response_mask, of_targets.double())
 
 
-def _by_length(attention_mask: Tensor) -> list[Tensor]:
+def shares_prompts(model: PreTrainedModel) -> bool:
+    """Return whether one row may hold several sequences of one prompt."""
+    return model.config.model_type in _SHARING
+
+
+def _by_length(batch: Rows) -> list[Tensor]:
     """Return the rows of a batch as groups of similar length, each to be padded on its own.
 
     On a CPU padding costs as much as text. A GPU would rather have one large product, and several
     ranks must run the model equally often, for ZeRO-3 gathers its weights every time.
     """
-    if attention_mask.device.type == "cpu" and ranks.count() == 1:
-        lengths = attention_mask.sum(1)
-        if lengths.sum() < (1 - _WORTH_CUTTING) * attention_mask.numel():
-            return list(lengths.argsort(stable=True).chunk(_GROUPS))
-    return [torch.arange(len(attention_mask))]
+    lengths = batch.lengths
+    padded = batch.input_ids.numel()
+    uneven = lengths.device.type == "cpu" and lengths.sum() < (1 - _WORTH_CUTTING) * padded
+    if uneven and ranks.count() == 1:
+        return list(lengths.argsort(stable=True).chunk(_GROUPS))
+    return [torch.arange(len(lengths), device=lengths.device)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from workflow_scripts.errors import UserError
+from workflow_scripts.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -33,24 +34,60 @@ class TokenSequences:
         """Return the number of sequences."""
         return len(self.starts)
 
-    def padded(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
-        """Return the sequences ``rows`` as right-padded tensors, each ``[rows, longest]``.
+    def row_lengths(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many tokens each row of ``padded`` has without its padding, ``[rows]``."""
+        return self.lengths[members].sum(1) - (members.shape[1] - 1) * self._shared(members)
 
-        ``input_ids`` int64, ``attention_mask`` int64 (1 at real tokens) and ``response_mask`` bool
-        (true at the response tokens, which are those that are scored). What follows a sequence is
-        masked, so that any token will do there; some models have none of their own for it.
+    def padded(self, members: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """Return the tensors of ``Rows``, by name.
+
+        Args:
+            members: the sequences of each row, all of one prompt, ``[rows, members]``. Where it was
+                cut to different lengths they share nothing.
         """
-        lengths = self.lengths[rows, None]
-        positions = np.arange(lengths.max())
-        real = positions < lengths
-        tokens = self.tokens[np.where(real, self.starts[rows, None] + positions, 0)]
-        return {
-            "input_ids": torch.from_numpy(np.where(real, tokens, 0).astype(np.int64)),
-            "attention_mask": torch.from_numpy(real.astype(np.int64)),
-            "response_mask": torch.from_numpy(
-                real & (positions >= self.response_starts[rows, None])
-            ),
-        }
+        lengths, shared = self.lengths[members], self._shared(members)[:, None]
+        ends = shared + np.cumsum(lengths - shared, axis=1)
+        begins = ends - (lengths - shared)
+        places = np.arange(ends[:, -1].max())[None]
+        real = places < ends[:, -1:]
+        # Which member a token is of: the first one, for what they share; padding is the last one's.
+        member = np.minimum((places[:, :, None] >= ends[:, None]).sum(2), members.shape[1] - 1)
+
+        def of_member(values: NDArray[np.int64]) -> NDArray[np.int64]:
+            return np.take_along_axis(values, member, axis=1)
+
+        # No more than a model has, at padding too.
+        positions = np.minimum(places - of_member(begins) + shared, lengths.max() - 1)
+        tokens = self.tokens[np.where(real, of_member(self.starts[members]) + positions, 0)]
+        parts = np.where(places < shared, 0, member + 1)
+        scored = real & (positions >= of_member(self.response_starts[members]))
+        return Rows(
+            input_ids=torch.from_numpy(np.where(real, tokens, 0).astype(np.int64)),
+            position_ids=torch.from_numpy(positions),
+            part=torch.from_numpy(np.where(real, parts, -1)),
+            response_mask=torch.from_numpy(scored),
+            last=torch.from_numpy(ends - 1),
+        )._asdict()
+
+    def _shared(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many tokens the sequences of each row begin with in common, ``[rows]``.
+
+        Of one prompt, equally many tokens are the same ones. But a response that nothing precedes
+        begins to be scored at 1 as well, so that a prompt of one token is never shared.
+        """
+        starts = self.response_starts[members]
+        alike = (starts == starts[:, :1]).all(1) & (starts[:, 0] > 1)
+        return np.where(alike, starts[:, 0], 0)
+
+
+def members(sequences: int, examples: int) -> NDArray[np.int64]:
+    """Return the sequences of each example, ``[examples, columns]``, numbered by ``tokenise``."""
+    return np.arange(sequences).reshape(-1, examples).T
+
+
+def one_a_row(members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the same sequences, scored in the same order, each in a row of its own."""
+    return members.T.reshape(-1, 1)
 
 
 def tokenise(

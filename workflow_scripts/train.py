@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     from workflow_scripts.objectives import OBJECTIVES
     from workflow_scripts.optimisation import Optimisation
     from workflow_scripts.resume import Attempt
-    from workflow_scripts.scorer import readout_of
+    from workflow_scripts.scorer import readout_of, shares_prompts
     from workflow_scripts.training_settings import Compat
 
     torch.set_num_threads(args.threads)
@@ -111,8 +111,10 @@ def run(args: argparse.Namespace) -> None:
     per_epoch = conflict.pairs_per_epoch(len(labelled), len(pairs))
     if compat.implicit_steps == "reference":
         per_epoch = len(pairs)
-    order = _order(settings, sequences.lengths.reshape(len(columns), -1).max(0), per_epoch)
-    examples = Examples(pairs.ids, sequences, pairs.labels, references, order)
+    rows = tokenise.members(len(sequences), len(pairs))
+    order = _order(settings, sequences.row_lengths(rows), per_epoch)
+    together = shares_prompts(model)
+    examples = Examples(pairs.ids, sequences, pairs.labels, references, order, together)
     execution = Execution.of(args)
     inputs = [
         args.model,

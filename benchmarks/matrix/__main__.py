@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from benchmarks.matrix.meter import Meter
+from workflow_scripts.conflicts import conflict_of
 
 ROOT = Path(__file__).parents[2]
 TARGET = "substances"
@@ -78,32 +79,48 @@ def _workflow(args: argparse.Namespace, *targets: str) -> None:
 
 
 def _scripts(results: Path, args: argparse.Namespace, folder: Path) -> list[Path]:
-    """Write every script's specification, with the settings that the workflow resolved."""
+    """Write every script's specification, with the settings and seeds of the workflow."""
+    scenario = args.scenario
 
-    def settings(record: str) -> dict[str, Any]:
-        return json.loads((results / record / "train.json").read_text())["settings"]
+    def settings(training: str, sft: str) -> dict[str, Any]:
+        found = _settings(results / training)
+        return found if scenario == "reward_model" else found | {"sft": _settings(results / sft)}
 
-    scenario, strongest = args.scenario, args.models[-1]
-    ceiling = settings(f"ground_truth/{TARGET}/{scenario}/{strongest}/seed0")
-    if scenario != "reward_model":
-        ceiling["sft"] = settings(f"sft/{TARGET}/{strongest}/seed0")
-    common = {"results": str(results), "target": TARGET, "ceiling": ceiling}
+    ceilings = {
+        model: settings(
+            f"ground_truth/{TARGET}/{scenario}/{model}/seed0", f"sft/{TARGET}/{model}/seed0"
+        )
+        for model in args.models
+    }
     scripts: dict[str, dict[str, Any]] = {
-        model: {"weak": None, "strong": model} for model in args.models
+        model: {"ceiling": ceiling, "model": model, "student": None}
+        for model, ceiling in ceilings.items()
     }
     for weak, strong in combinations(args.models, 2):
-        for conflict in ("none", "explicit", "implicit"):
-            cell = f"weak_to_strong/{TARGET}/{scenario}/{weak}/{strong}/{conflict}/seed0"
-            student = settings(cell) | {"sft": ceiling.get("sft")}
-            name = f"{weak}-to-{strong}-{conflict}"
-            scripts[name] = {"weak": weak, "strong": strong, "student": student}
+        pair = f"{TARGET}/{scenario}/{weak}/{strong}"
+        for kind in ("none", "explicit", "implicit"):
+            sft = f"student_sft/{pair}/{conflict_of({'kind': kind}).supervision}/seed0"
+            scripts[f"{weak}-to-{strong}-{kind}"] = {
+                "ceiling": ceilings[weak],
+                "model": weak,
+                "student": settings(f"weak_to_strong/{pair}/{kind}/seed0", sft),
+                "strong": strong,
+            }
     made = []
     for name, script in scripts.items():
         path = folder / f"{name}.json"
-        output = {"output": str(path.with_suffix(".margins"))}
-        path.write_text(json.dumps(common | script | output))
+        files = {
+            "results": str(results),
+            "target": TARGET,
+            "output": str(path.with_suffix(".margins")),
+        }
+        path.write_text(json.dumps(script | files))
         made.append(path)
     return made
+
+
+def _settings(training: Path) -> dict[str, Any]:
+    return json.loads((training / "train.json").read_text())["settings"]
 
 
 def _script(specification: Path) -> None:

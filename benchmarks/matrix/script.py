@@ -5,6 +5,7 @@ a time (`benchmarks.paper_loop`), and shares nothing with the scripts of other c
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,41 +27,35 @@ def main(specification: str) -> None:
     torch.set_num_threads(1)
     models, data = (Path(given["results"]) / name for name in ("models", "data"))
     data = data / given["target"]
+    ceiling, student = given["ceiling"], given["student"]
 
     def pairs(name: str, model: str) -> Pairs:
-        return _pairs(data / f"{name}.parquet", models / model, given)
+        return _pairs(data / f"{name}.parquet", models / model, ceiling["max_length"])
 
-    def ceiling(model: str) -> PreTrainedModel:
-        base = models / model
-        return _trained(base, pairs("gt", model), given["ceiling"], f"{model}/gt")
-
-    if given["weak"] is None:
-        model = ceiling(given["strong"])
-    else:
-        weak = ceiling(given["weak"])
-        margins = _margins(weak, pairs("weak", given["weak"]), given["ceiling"])
-        training_set = pairs("weak", given["strong"])
+    name = given["model"]
+    model = _trained(models / name, pairs("gt", name), ceiling)
+    if student:
+        margins = _margins(model, pairs("weak", name), ceiling["objective"])
+        name = given["strong"]
+        training_set = pairs("weak", name)
         for pair, z in zip(training_set, margins, strict=True):
-            soft = given["ceiling"]["objective"] == "reward_model"
-            pair.label = 1 / (1 + np.exp(-z)) if soft else float(z > 0)
-        conflict = given["student"]["conflict"]
-        if conflict["kind"] == "implicit":
-            training_set += pairs("helpful", given["strong"])
-        base = models / given["strong"]
-        name = f"{given['weak']}/{given['strong']}/{conflict['kind']}"
-        model = _trained(base, training_set, given["student"], name, conflict.get("alpha", 0.0))
-    margins = _margins(model, pairs("test", given["strong"]), given["ceiling"])
+            soft = student["objective"] == "reward_model"
+            pair.label = 1 / (1 + math.exp(-z)) if soft else float(z > 0)
+        if student["conflict"]["kind"] == "implicit":
+            training_set += pairs("helpful", name)
+        model = _trained(models / name, training_set, student)
+    margins = _margins(model, pairs("test", name), ceiling["objective"])
     Path(given["output"]).write_text(json.dumps(margins))
 
 
-def _pairs(table: Path, model: Path, given: dict[str, Any]) -> Pairs:
+def _pairs(table: Path, model: Path, max_length: int) -> Pairs:
     read = supervision.read_pairs(str(table))
     texts = tokenise(
         checkpoints.load_tokenizer(model),
         read.ids,
         read.prompts,
         [read.chosen, read.rejected],
-        given["ceiling"]["max_length"],
+        max_length,
     )
 
     def text(row: int) -> paper_loop.Text:
@@ -70,41 +65,39 @@ def _pairs(table: Path, model: Path, given: dict[str, Any]) -> Pairs:
     return [paper_loop.Pair(text(row), text(len(read) + row)) for row in range(len(read))]
 
 
-def _trained(
-    base: Path, pairs: Pairs, settings: dict[str, Any], name: str, alpha: float = 0.0
-) -> PreTrainedModel:
+def _trained(base: Path, pairs: Pairs, settings: dict[str, Any]) -> PreTrainedModel:
     """Return the base model trained on ``pairs``, after SFT where the objective begins with it."""
     reward = settings["objective"] == "reward_model"
     architecture = AutoModelForSequenceClassification if reward else AutoModelForCausalLM
-    torch.manual_seed(seeds.seed(name))
+    torch.manual_seed(seeds.seed(settings["seed"]))
     more = {"num_labels": 1} if reward else {}
     model = architecture.from_pretrained(base, dtype=torch.float32, **more)
-    if not reward:
-        _epochs(model, pairs, settings["sft"], f"{name}/sft", 0.0)
-    _epochs(model, pairs, settings, name, alpha)
+    for training in (settings.get("sft"), settings):
+        if training:
+            _epochs(model, pairs, training)
     return model
 
 
-def _epochs(
-    model: PreTrainedModel, pairs: Pairs, settings: dict[str, Any], name: str, alpha: float
-) -> None:
+def _epochs(model: PreTrainedModel, pairs: Pairs, settings: dict[str, Any]) -> None:
+    """Train for the epochs of ``settings``, whose seed shuffles as it does in the workflow."""
     size = settings["batch_size"]
     order = [
         row
         for epoch in range(settings["epochs"])
-        for row in seeds.generator(f"{name}/{epoch}").permutation(len(pairs))[
+        for row in seeds.generator(f"{settings['seed']}/epoch{epoch}").permutation(len(pairs))[
             : len(pairs) // size * size
         ]
     ]
     batches = [[pairs[row] for row in order[at : at + size]] for at in range(0, len(order), size)]
+    alpha = settings.get("conflict", {}).get("alpha", 0.0)
     rate = paper_loop.schedule(settings, len(batches))
     paper_loop.train(model, batches, settings, alpha=alpha, rate=rate)
 
 
-def _margins(model: PreTrainedModel, pairs: Pairs, settings: dict[str, Any]) -> list[float]:
+def _margins(model: PreTrainedModel, pairs: Pairs, objective: str) -> list[float]:
     model.eval()
     with torch.inference_mode():
-        return [paper_loop.margin(model, pair, settings["objective"]).item() for pair in pairs]
+        return [paper_loop.margin(model, pair, objective).item() for pair in pairs]
 
 
 if __name__ == "__main__":

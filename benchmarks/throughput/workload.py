@@ -136,7 +136,7 @@ def write_batches(folder: Path, pairs: Path) -> Path:
     """
     from workflow_scripts.checkpoints import load_tokenizer
     from workflow_scripts.supervision import read_pairs
-    from workflow_scripts.tokenise import tokenise
+    from workflow_scripts.tokenise import members, tokenise
 
     read = read_pairs(str(pairs))
     sequences = tokenise(
@@ -146,7 +146,7 @@ def write_batches(folder: Path, pairs: Path) -> Path:
         [read.chosen, read.rejected],
         MAX_LENGTH,
     )
-    lengths = sequences.lengths.reshape(2, -1).max(0)
+    lengths = sequences.row_lengths(members(len(sequences), len(read)))
     order = data_order.shuffled(lengths, batch_size=BATCH, epochs=1, seed=SEED)
     as_sampled = seeds.generator(f"{SEED}/sampler").permuted(order, axis=1)
     made = folder / f"batches{len(read)}.npz"
