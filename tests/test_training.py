@@ -192,6 +192,34 @@ def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(family, tmp_p
         torch.testing.assert_close(together.double(), by_hand, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("family", ["gpt2", "opt", "mistral"])
+@pytest.mark.parametrize("readout", [Readout.REWARD, Readout.SUMMED_LOG_PROBABILITY])
+def test_bfloat16_is_of_the_products_and_not_of_weights_gradients_and_scores(
+    family, readout, tmp_path
+):
+    """What a GPU that has it computes with; here autocast does the same on the CPU."""
+    folder = save_base(tmp_path / family, FAMILIES[family])
+    tokenizer = checkpoints.load_tokenizer(str(folder))
+    columns = [["quite a long answer", "c!"], ["hm", "a middling one"]]
+    sequences = tokenise(tokenizer, ["x", "y"], ["some prompt", "another"], columns, 64)
+    model = checkpoints.load_base(str(folder), readout)
+    if readout.is_reward:
+        torch.nn.init.normal_(model.get_parameter("score.weight"))
+    scores, gradients = [], []
+    for low_precision in (False, True):
+        model.zero_grad()
+        scorer = PairScorer(model, readout, low_precision=low_precision)
+        scored = scorer(**sequences.padded(members(4, 2)))
+        scored.sum().backward()
+        scores.append(scored.detach())
+        gradients.append(model.base_model.get_input_embeddings().weight.grad.clone())
+    assert {tensor.dtype for tensor in gradients} == {torch.float32}
+    assert scores[0].dtype == scores[1].dtype
+    for full, low in (scores, gradients):
+        error = (low - full).norm() / full.norm()
+        assert 0 < error < 0.1
+
+
 def test_a_family_that_cannot_share_prompts_has_each_text_by_itself(tmp_path):
     """A text before another in its row would be seen by it, say in convolutions."""
     shape: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_key_value_heads": 2}
