@@ -42,7 +42,7 @@ onstart:
 
 onsuccess:
     # Whoever asked for a plan or for single files did not ask for the cells.
-    if workflow.dag_settings.targets <= {"all"}:
+    if set(workflow.dag_settings.targets) <= {"all"}:
         shell(
             "test ! -f {rules.cells.output.parquet} || python -m workflow_scripts summary --cells {rules.cells.output.parquet}"
         )
