@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from benchmarks.matrix.meter import Meter
-from workflow_scripts.conflicts import conflict_of
+from workflow_scripts.conflicts import KINDS
 
 ROOT = Path(__file__).parents[2]
 TARGET = "substances"
@@ -99,7 +99,7 @@ def _scripts(results: Path, args: argparse.Namespace, folder: Path) -> list[Path
     for weak, strong in combinations(args.models, 2):
         pair = f"{TARGET}/{scenario}/{weak}/{strong}"
         for kind in ("none", "explicit", "implicit"):
-            sft = f"student_sft/{pair}/{conflict_of({'kind': kind}).supervision}/seed0"
+            sft = f"student_sft/{pair}/{KINDS[kind].supervision}/seed0"
             scripts[f"{weak}-to-{strong}-{kind}"] = {
                 "ceiling": ceilings[weak],
                 "model": weak,
