@@ -42,7 +42,10 @@ def main(specification: str) -> None:
             soft = student["objective"] == "reward_model"
             pair.label = 1 / (1 + math.exp(-z)) if soft else float(z > 0)
         if student["conflict"]["kind"] == "implicit":
-            training_set += pairs("helpful", name)
+            helpful = pairs("helpful", name)
+            training_set = [
+                pair for both in zip(training_set, helpful, strict=True) for pair in both
+            ]
         model = _trained(models / name, training_set, student)
     margins = _margins(model, pairs("test", name), ceiling["objective"])
     Path(given["output"]).write_text(json.dumps(margins))
