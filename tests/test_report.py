@@ -22,8 +22,8 @@ from workflow_scripts import (
     probe,
     summary,
 )
+from workflow_scripts.cells import by_strength
 from workflow_scripts.errors import UserError
-from workflow_scripts.figure_cells import by_strength
 from workflow_scripts.files import write_table
 
 MEANS = {"weak": 0.4, "strong": 1.6, "none": 1.2, "explicit": 0.2, "implicit": 0.8}
@@ -93,14 +93,14 @@ def read_csv(path):
         return list(csv.DictReader(file))
 
 
-def test_cells_are_the_probes_in_order(probes, table):
+def test_cells_are_the_probes_from_weak_models_to_strong(probes, table):
     rows = read_csv(table.with_suffix(".csv"))
     assert len(rows) == len(probes) == 24
     names = [tuple(row[name] for name in cells.KEY[1:]) for row in rows]
     assert names[:4] == [
-        ("dpo", "medium", "large", "none", "direct", "0"),
-        ("dpo", "medium", "large", "explicit", "direct", "0"),
-        ("dpo", "medium", "large", "implicit", "direct", "0"),
+        ("dpo", "small", "medium", "none", "direct", "0"),
+        ("dpo", "small", "medium", "explicit", "direct", "0"),
+        ("dpo", "small", "medium", "implicit", "direct", "0"),
         ("dpo", "small", "large", "none", "direct", "0"),
     ]
     written = json.loads(probes[0].read_text())

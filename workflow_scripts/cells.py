@@ -4,7 +4,7 @@ import argparse
 import csv
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def sorted_probes(paths: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-    """Return the probes by path, by cell, conflict `none` and direct students first.
+    """Return the probes by path: those of weak models, of `none` and of direct students first.
 
     Raises:
         UserError: if a file is not a probe, or two are of one cell.
@@ -70,8 +70,29 @@ def sorted_probes(paths: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         if cell in by_cell:
             raise UserError(f"{path}: is of the same cell as {by_cell[cell][0]}; give one of them")
         by_cell[cell] = (path, probe)
-    order = sorted(by_cell, key=lambda cell: [(name not in FIRST, name) for name in cell])
-    return dict(by_cell[cell] for cell in order)
+    places = [KEY.index("weak"), KEY.index("strong")]
+    pairs = {(cell[places[0]], cell[places[1]]) for cell in by_cell}
+    models = by_strength({model for pair in pairs for model in pair}, pairs)
+
+    def order(cell: tuple[Any, ...]) -> list[tuple[bool, Any]]:
+        return [
+            (name not in FIRST, models.index(name) if place in places else name)
+            for place, name in enumerate(cell)
+        ]
+
+    return dict(by_cell[cell] for cell in sorted(by_cell, key=order))
+
+
+def by_strength(models: Iterable[str], pairs: Collection[tuple[str, str]]) -> list[str]:
+    """Return models from weak to strong: by how many each stands above, directly or through others.
+
+    The order of their names settles the rest.
+    """
+    below: dict[str, set[str]] = {}
+    for _ in pairs:
+        for weak, strong in pairs:
+            below.setdefault(strong, set()).update({weak}, below.get(weak, ()))
+    return sorted(models, key=lambda model: (len(below.get(model, ())), model))
 
 
 def reliability_table(probes: Iterable[Mapping[str, Any]]) -> "pa.Table":

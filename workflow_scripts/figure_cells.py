@@ -1,9 +1,9 @@
 """What the report's figures share: which cells belong together, and in what order they appear."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from workflow_scripts.cell_rows import Row
-from workflow_scripts.cells import GROUP
+from workflow_scripts.cells import GROUP, by_strength
 
 Pair = tuple[str, str]
 
@@ -31,18 +31,6 @@ def ordered_pairs(rows: Iterable[Row]) -> list[Pair]:
     pairs = {(row["weak"], row["strong"]) for row in rows}
     order = by_strength({model for pair in pairs for model in pair}, pairs)
     return sorted(pairs, key=lambda pair: (order.index(pair[0]), order.index(pair[1])))
-
-
-def by_strength(models: Iterable[str], pairs: Collection[Pair]) -> list[str]:
-    """Return models from weak to strong: by how many each stands above, directly or through others.
-
-    The order of their names settles the rest.
-    """
-    below: dict[str, set[str]] = {}
-    for _ in pairs:
-        for weak, strong in pairs:
-            below.setdefault(strong, set()).update({weak}, below.get(weak, ()))
-    return sorted(models, key=lambda model: (len(below.get(model, ())), model))
 
 
 def most_seeds(rows: Iterable[Row]) -> int:

@@ -12,10 +12,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from workflow_scripts.cells import by_strength
 from workflow_scripts.figure_cells import (
     Row,
     by_cell,
-    by_strength,
     count,
     distinct,
     most_seeds,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.cell_rows import Row, read_cells
-from workflow_scripts.cells import P_VALUE
+from workflow_scripts.cells import P_VALUE, by_strength
 from workflow_scripts.claims import claims
 from workflow_scripts.errors import UserError
 from workflow_scripts.figures import FIGURES, caption
@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> None:
         targets=[_target(name, rows, args.figures) for name in settings["matrix"]["targets"]],
         table=[_table_row(row, shown, args.output) for row in rows],
         headings=shown.values(),
+        models=by_strength(settings["models"], {(row["weak"], row["strong"]) for row in rows}),
         columns=NUMBERS,
         data={Path(path).parent.name: read_json(path) for path in args.data},
         trainings=trainings([read_json(path) for path in args.records]),
