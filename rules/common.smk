@@ -98,7 +98,8 @@ def source_files(wildcards):
     """Return the local files that a target's sets are read from."""
     sets = EXPERIMENT.targets[wildcards.target].sets
     local = [
-        slices.local_file(EXPERIMENT, getattr(sets, name).source, name) for name in data_settings.SETS
+        slices.local_file(EXPERIMENT, getattr(sets, name).source, name)
+        for name in data_settings.SETS
     ]
     return [file for path in local if path for file in [path, *files_in(path)]]
 
