@@ -16,8 +16,6 @@ _GROUPS = 4
 """Forwards that a micro-batch of uneven lengths is cut into on a CPU."""
 _WORTH_CUTTING = 0.2
 """The share of padding from which that is done."""
-
-
 _SHARING = frozenset({"gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2"})
 """Families whose tokens meet in attention alone, by the mask and the positions that are given.
 
