@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class Examples:
     def collate(self, examples: Sequence[int]) -> dict[str, Tensor | dict[str, Tensor]]:
         """Return a micro-batch, its sequences as the scorer takes them."""
         indices = np.asarray(examples, dtype=np.int64)
-        rows = members(len(self.sequences), len(self.ids))[indices]
+        rows = self._members[indices]
         return {
             "texts": self.sequences.padded(rows if self.together else one_a_row(rows)),
             "label": torch.from_numpy(self.labels[indices]),
@@ -44,7 +45,11 @@ class Examples:
             "example": torch.from_numpy(indices),
         }
 
+    @cached_property
+    def _members(self) -> NDArray[np.int64]:
+        return members(len(self.sequences), len(self.ids))
+
     def tokens_by_step(self) -> NDArray[np.int64]:
         """Return how many real tokens have been processed after each step, ``[steps]``."""
-        of_examples = self.sequences.lengths.reshape(-1, len(self.ids)).sum(0)
+        of_examples = self.sequences.lengths[self._members].sum(1)
         return np.cumsum(of_examples[self.order].sum(1))

@@ -52,10 +52,9 @@ class Features:
 class Backbone(PairScorer):
     """Gives each sequence, in place of a reward, what the head makes it of."""
 
-    def _reward(self, hidden: Tensor, place: Tensor) -> Tensor:
+    def _reward(self, pooled: Tensor) -> Tensor:
         """Return the features, float32 ``[rows, members, width]``."""
-        rows = torch.arange(len(place), device=place.device)[:, None]
-        return hidden[rows, place].float()
+        return pooled.float()
 
 
 class HeadScorer(nn.Module):

@@ -30,6 +30,11 @@ class Rows(NamedTuple):
         """How many tokens each row has without padding, ``[rows]``."""
         return self.last[:, -1] + 1
 
+    @property
+    def shared(self) -> Tensor:
+        """How many tokens of each row are a shared prompt, ``[rows, 1]``."""
+        return (self.part == 0).sum(1, keepdim=True)
+
     def at(self, places: Tensor) -> "Rows":
         """Return some rows, padded to the longest of them."""
         tokens = int(self.lengths[places].max())

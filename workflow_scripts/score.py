@@ -132,21 +132,21 @@ def in_batches(
     rows = members(len(sequences), len(sequences) // 2)
     if not shares_prompts(scorer.model):
         rows = one_a_row(rows)
-    batches = _batches(sequences.row_lengths(rows), tokens_at_once)
+    batches = [rows[places] for places in _batches(sequences.row_lengths(rows), tokens_at_once)]
     given: list[NDArray[np.float64]] = []
     progress = Progress("scoring", len(sequences), "texts")
     done = 0
     try:
         with torch.inference_mode():
-            for places in batches:
-                batch = sequences.padded(rows[places])
+            for of_batch in batches:
+                batch = sequences.padded(of_batch)
                 on_device = {name: tensor.to(device) for name, tensor in batch.items()}
                 given.append(scorer(**on_device).double().cpu().numpy())
-                done += rows[places].size
+                done += of_batch.size
                 progress.reach(done)
     finally:
         progress.close()
-    scored = np.concatenate([rows[places].T.ravel() for places in batches])
+    scored = np.concatenate([of_batch.T.ravel() for of_batch in batches])
     return np.concatenate(given)[np.argsort(scored)]
 
 

@@ -88,8 +88,12 @@ class PairScorer(nn.Module):
             enabled=self.low_precision,
             cache_enabled=False,
         ):
-            scores = torch.cat([self._scores(batch.at(places)) for places in groups])
-        return scores[torch.cat(groups).argsort()].transpose(0, 1).flatten(0, 1)
+            if len(groups) == 1:
+                scores = self._scores(batch)
+            else:
+                of_groups = torch.cat([self._scores(batch.at(places)) for places in groups])
+                scores = of_groups[torch.cat(groups).argsort()]
+        return scores.transpose(0, 1).flatten(0, 1)
 
     def _scores(self, rows: Rows) -> Tensor:
         """Return ``[rows, members]``."""
@@ -101,7 +105,8 @@ class PairScorer(nn.Module):
         backbone = self.model.base_model
         hidden = backbone(input_ids=rows.input_ids, use_cache=False, **seen).last_hidden_state
         if self.readout.is_reward:
-            return self._reward(hidden, self._pooled(rows))
+            row = torch.arange(len(hidden), device=hidden.device)[:, None]
+            return self._reward(hidden[row, self._pooled(rows)])
         of_tokens = self._log_probabilities(hidden, rows)
         responses = [(rows.part == member + 1) & rows.response_mask for member in members]
         sums = torch.stack([of_tokens.where(mask, 0).sum(1) for mask in responses], 1)
@@ -131,16 +136,14 @@ class PairScorer(nn.Module):
         of_prompt, *own = [((rows.part == part) & not_zero).sum(1) for part in parts]
         # A text of nothing but token 0 has no such position; its first token serves.
         position = (torch.stack(own, 1) + of_prompt[:, None]).clamp(min=1) - 1
-        shared = (rows.part == 0).sum(1, keepdim=True)
         behind = rows.last - rows.position_ids.gather(1, rows.last) + position
-        return torch.where(position < shared, position, behind)
+        return torch.where(position < rows.shared, position, behind)
 
-    def _reward(self, hidden: Tensor, place: Tensor) -> Tensor:
-        """Apply the head, at full precision, at each ``place`` of a row; ``[rows, members]``."""
+    def _reward(self, pooled: Tensor) -> Tensor:
+        """Apply the head, at full precision, to ``[rows, members, width]``; ``[rows, members]``."""
         head = cast(nn.Linear, self.model.score)
-        rows = torch.arange(len(place), device=place.device)[:, None]
-        with torch.autocast(hidden.device.type, enabled=False):
-            return head(hidden[rows, place].to(head.weight.dtype)).float().squeeze(2)
+        with torch.autocast(pooled.device.type, enabled=False):
+            return head(pooled.to(head.weight.dtype)).float().squeeze(2)
 
     def _log_probabilities(self, hidden: Tensor, rows: Rows) -> Tensor:
         """Return each response token's log-probability, 0 elsewhere; float64 ``[rows, tokens]``.
@@ -150,8 +153,7 @@ class PairScorer(nn.Module):
         first tokens behind a shared prompt, that prompt's last.
         """
         places = torch.arange(rows.part.shape[1], device=rows.part.device)
-        shared = (rows.part == 0).sum(1, keepdim=True)
-        predictor = torch.where(rows.part != rows.part.roll(1, 1), shared, places) - 1
+        predictor = torch.where(rows.part != rows.part.roll(1, 1), rows.shared, places) - 1
         row, place = rows.response_mask.nonzero(as_tuple=True)
         head = cast(nn.Module, self.model.get_output_embeddings())
         logits = head(hidden[row, predictor[row, place]])
