@@ -77,20 +77,19 @@ def training_on(model, stage, *names):
     def request(wildcards, attempt):
         return (head if is_linear_probe(wildcards) else whole)(wildcards, attempt)
 
-    def nodes(wildcards, attempt):
-        """Return how many nodes are asked for: none by name for one rank, since groups add them up."""
-        asked = request(wildcards, attempt)
-        return asked.nodes if asked.ranks > 1 else None
+    def of_ranks(value):
+        """Return a resource of several ranks: one has none of it, not even a node, which groups add up."""
 
-    def ranks_of_node(wildcards, attempt):
-        """Return how many ranks Slurm is to start on each node, where that is more than one."""
-        asked = request(wildcards, attempt)
-        return asked.ranks // asked.nodes if asked.ranks > 1 else None
+        def resource(wildcards, attempt):
+            asked = request(wildcards, attempt)
+            return value(asked) if asked.ranks > 1 else None
+
+        return resource
 
     return allocation(request) | {
-        "nodes": nodes,
-        "mpi": lambda wildcards, attempt: "srun" if request(wildcards, attempt).ranks > 1 else None,
-        "tasks_per_node": ranks_of_node,
+        "nodes": of_ranks(lambda asked: asked.nodes),
+        "mpi": of_ranks(lambda asked: "srun"),
+        "tasks_per_node": of_ranks(lambda asked: asked.ranks // asked.nodes),
         "launcher": lambda wildcards, attempt: launcher(request(wildcards, attempt)),
         # One resource, since Snakemake takes its time over each resource of each job.
         "execution": lambda wildcards, attempt: options(request(wildcards, attempt)),
