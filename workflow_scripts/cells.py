@@ -70,14 +70,14 @@ def sorted_probes(paths: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         if cell in by_cell:
             raise UserError(f"{path}: is of the same cell as {by_cell[cell][0]}; give one of them")
         by_cell[cell] = (path, probe)
-    places = [KEY.index("weak"), KEY.index("strong")]
-    pairs = {(cell[places[0]], cell[places[1]]) for cell in by_cell}
+    settings = [probe["settings"] for _, probe in by_cell.values()]
+    pairs = {(cell["weak"], cell["strong"]) for cell in settings}
     models = by_strength({model for pair in pairs for model in pair}, pairs)
 
     def order(cell: tuple[Any, ...]) -> list[tuple[bool, Any]]:
         return [
-            (name not in FIRST, models.index(name) if place in places else name)
-            for place, name in enumerate(cell)
+            (name not in FIRST, models.index(name) if key in ("weak", "strong") else name)
+            for key, name in zip(KEY, cell, strict=True)
         ]
 
     return dict(by_cell[cell] for cell in sorted(by_cell, key=order))
