@@ -143,19 +143,21 @@ def stopped(start, folder):
     assert len(list((folder / "state").iterdir())) == 1
 
 
-def test_a_state_of_other_settings_or_inputs_is_ignored(start, pairs, tmp_path):
+def test_a_state_of_other_settings_inputs_or_code_is_ignored(start, pairs, tmp_path):
     stopped(start, tmp_path / "first")
     rows = pq.read_table(pairs)
     other = tmp_path / "other.parquet"
     pq.write_table(rows.take(list(range(161, -1, -1))), other)
-    for name, changed in {
-        "settings": {"settings": LONG | {"learning_rate": 2e-3}},
-        "inputs": {"pairs": other},
-    }.items():
+    for name, more, changed in (
+        ("settings", (), {"settings": LONG | {"learning_rate": 2e-3}}),
+        ("inputs", (), {"pairs": other}),
+        ("code", ("--code", "another"), {}),
+    ):
         alone, folder = tmp_path / f"{name}_alone", tmp_path / name
         finish(start(alone, **changed))
         shutil.copytree(tmp_path / "first", folder)
-        assert "other settings, inputs or code; starting anew" in finish(start(folder, **changed))
+        said = finish(start(folder, *more, **changed))
+        assert "other settings, inputs or code; starting anew" in said
         assert_the_same(folder, alone)
 
 

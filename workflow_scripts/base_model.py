@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 from workflow_scripts import package_model
+from workflow_scripts.atomic import atomic_path
 from workflow_scripts.errors import UserError
-from workflow_scripts.files import atomic_path
 from workflow_scripts.model_settings import Model
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflow_scripts.atomic import atomic_path
 from workflow_scripts.errors import UserError
-from workflow_scripts.files import atomic_path, write_table
+from workflow_scripts.files import write_table
 from workflow_scripts.probe import read_probe
 from workflow_scripts.students import DIRECT
 

@@ -16,8 +16,8 @@ from transformers import (
 )
 from transformers.activations import GELUTanh, NewGELUActivation
 
+from workflow_scripts.atomic import atomic_path
 from workflow_scripts.errors import UserError
-from workflow_scripts.files import atomic_path
 from workflow_scripts.linear_probe import Features
 from workflow_scripts.scorer import Readout
 from workflow_scripts.tokenise import TokenSequences

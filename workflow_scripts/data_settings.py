@@ -9,6 +9,8 @@ from workflow_scripts.formats import FORMATS
 from workflow_scripts.names import Name
 from workflow_scripts.section import HubId, Settings, exactly_one
 
+CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
+
 SETS = ("gt", "weak", "test", "helpful")
 
 

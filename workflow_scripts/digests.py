@@ -4,40 +4,48 @@ A stage's code is its module's ``run`` and all that this reaches, transitively a
 functions, classes (whole) and constants, by imports at the top of a module or inside a function.
 It is read, never imported; ``spelling`` says what of it counts.
 
+A definition's digest is that of its spelling, in which each definition of this project that it
+uses stands as that one's digest, and each object of a library by its full name. So a digest does
+not know where code lives or what it is called: moving or renaming a module or a definition
+changes none. Definitions that use one another are hashed together.
+
 A table is a dictionary of names at the top of a module, such as ``objectives.OBJECTIVES``. Where
 one of its keys is among a rule's choices, only the entry of that key is reached: DPO's loss is not
 part of the code that trains with SimPO. A constant made from ``__file__`` stands for the content
-of the files that it names.
+of the files that it names. A module that defines ``CHANGES_NO_RESULT`` is left out: what is used of
+it counts by its name alone.
 """
 
 import fnmatch
 import hashlib
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from workflow_scripts.provenance import installed
-from workflow_scripts.spelling import STATEMENTS, Module
+from workflow_scripts.spelling import FileName, Module, Part, Reference
 
+CHANGES_NO_RESULT = "only says when results are made again"
 RUN = "run"
-LEFT_OUT = {
-    "errors": "what the user is told",
-    "telemetry": "progress, metrics and the record of what a training cost",
-    "execution": "knobs of speed",
-    "memory": "how much of a device's memory they take",
-    "ranks": "how many processes share a batch: the result is the same, and tests hold it to that",
-    "resume": "going on after an interruption: likewise",
-    "zero": "how processes share weights and states: likewise",
-    **dict.fromkeys(
-        ("settings", "data_settings", "model_settings", "training_settings", "section"),
-        "checks the configuration, whose values are in the rules' slices",
-    ),
-    "files.atomic_path": "how a file reaches the disk, not what is in it",
-}
-"""Modules and definitions on which no result depends, and why not.
 
-The command line, the warm start and provenance are outside of every ``run``.
-"""
+
+def of_stage(module: str) -> str:
+    """Return the digest of the code of a stage's module, by its ``__name__``, with whole tables."""
+    return Code(Path(__file__).parent).digest(module.partition(".")[2])
+
+
+class _Meant(NamedTuple):
+    """What a reference stands for.
+
+    Attributes:
+        definition: the dotted name of a definition of this project; empty for anything else.
+        text: what is spelled after it, or in its place.
+    """
+
+    definition: str
+    text: str = ""
 
 
 class Code:
@@ -52,94 +60,216 @@ class Code:
         """
         self._package = Path(package)
         self._with_versions = with_versions
-        self._modules: dict[str, Module] = {}
         self._digests: dict[tuple[str, ...], str] = {}
-        self._names = sorted(path.stem for path in self._package.glob("*.py"))
+        self._module = cache(self._read)
+        self._split = cache(self._module_and_name)
+        self._meant = cache(lambda dotted: list(self._resolve(dotted)))
 
-    def digest(self, module: str, *choices: str) -> str:
-        """Return 16 hexadecimal digits that change when the code of ``module``'s stage does.
+    def digest(self, stage: str, *choices: str) -> str:
+        """Return 16 hexadecimal digits that change when the code of a stage does.
 
         Args:
-            module: the stage's.
+            stage: the name of its module, from the package's folder on.
             choices: keys, each of which cuts the tables that have it down to its entry.
         """
-        if (module, *choices) not in self._digests:
-            parts = self.reached(module, *choices)
+        if (stage, *choices) not in self._digests:
+            graph = _Graph(self, frozenset(choices))
+            whole = graph.digest(self._root(stage))
             if self._with_versions:
-                parts |= {f"{name} version": installed(name) for name in self.libraries(module)}
-            whole = "\n".join(f"{name} {spelling}" for name, spelling in sorted(parts.items()))
+                names = self._libraries(graph)
+                whole += "".join(f"\n{name} version {installed(name)}" for name in names)
             digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
-            self._digests[module, *choices] = digest
-        return self._digests[module, *choices]
+            self._digests[stage, *choices] = digest
+        return self._digests[stage, *choices]
 
-    def reached(self, module: str, *choices: str) -> dict[str, str]:
-        """Return what a stage's code is made of: dotted names and files, each with its spelling.
+    def reached(self, stage: str, *choices: str) -> set[str]:
+        """Return what a stage's code is made of: dotted names, and files from the top."""
+        graph = _Graph(self, frozenset(choices))
+        graph.digest(self._root(stage))
+        return graph.reached
 
-        A library's name has none: it counts by itself.
-        """
-        queue = [f"{self._package.name}.{module}.{RUN}"]
-        reached: dict[str, str] = {}
-        while queue:
-            for name in self._meant(queue.pop()):
-                if name not in reached:
-                    reached[name], used = self._spelt(name, frozenset(choices))
-                    queue += used
-        return reached
-
-    def libraries(self, module: str) -> list[str]:
+    def libraries(self, stage: str) -> list[str]:
         """Return the libraries that a stage's code names; others may stand behind these."""
-        tops = {name.partition(".")[0] for name in self.reached(module) if "/" not in name}
-        return sorted(tops - sys.stdlib_module_names - {self._package.name})
+        graph = _Graph(self, frozenset())
+        graph.digest(self._root(stage))
+        return self._libraries(graph)
 
-    def _meant(self, dotted: str) -> Iterator[str]:
-        """Yield the definitions, or the library's name, that a dotted name stands for."""
-        package, _, path = dotted.partition(".")
-        if package != self._package.name:
-            yield dotted
-            return
-        stem, _, rest = path.partition(".")
-        name, _, attributes = rest.partition(".")
-        if stem in LEFT_OUT or f"{stem}.{name}" in LEFT_OUT:
-            return
-        if not name:
-            for whole in fnmatch.filter(self._names, stem):
-                yield from (f"{package}.{whole}.{each}" for each in self._module(whole).names)
-        elif name in (module := self._module(stem)).names:
-            yield f"{package}.{stem}.{name}"
-        elif origin := module.origins.get(name):
-            yield from self._meant(f"{origin}.{attributes}" if attributes else origin)
+    def _libraries(self, graph: "_Graph") -> list[str]:
+        tops = {name.partition(".")[0] for name in graph.outside}
+        return sorted(tops - sys.stdlib_module_names)
 
-    def _spelt(self, name: str, choices: frozenset[str]) -> tuple[str, list[str]]:
-        """Return a definition's or a file's spelling, and the dotted names that it uses."""
-        if "/" in name:
-            return hashlib.sha256((self._package.parent / name).read_bytes()).hexdigest(), []
-        package, _, path = name.partition(".")
-        if package != self._package.name:
-            return "", []
-        stem, _, own = path.partition(".")
-        module = self._module(stem)
-        spelling, references, files = module.definition(own)
-        used = [*references, *self._files(files)]
-        if STATEMENTS in module.names:
-            used.append(f"{package}.{stem}.{STATEMENTS}")
-        keys = module.tables.get(own, [])
-        chosen = choices.intersection(keys) or keys
-        used += [f"{package}.{stem}.{own}[{key}]" for key in chosen]
-        return spelling, used
+    def _root(self, stage: str) -> str:
+        return f"{self._package.name}.{stage}.{RUN}"
 
-    def _files(self, strings: frozenset[str]) -> Iterator[str]:
-        """Yield the files of the checkout that strings name, beside the package's or from its top.
+    def uses(self, definition: str, choices: frozenset[str]) -> tuple[Part, ...]:
+        """Return a definition's spelling, for a table that of the entries that were chosen."""
+        module, name = self._split(definition)
+        keys = module.tables.get(name)
+        if keys is None:
+            return module.definition(name)
+        chosen = sorted(choices.intersection(keys) or keys)
+        entries = ((f"{key!r}:", Reference(f"{definition}[{key}]")) for key in chosen)
+        return tuple(part for entry in entries for part in entry)
 
-        A folder stands for the files in it.
+    def meant(self, reference: Reference) -> list[_Meant]:
+        """Return what a reference stands for: several definitions for a whole module."""
+        return self._meant(reference.dotted)
+
+    def files(self, definition: str, text: str) -> dict[str, Path]:
+        """Return the files that a definition's string names, next to it or from the top.
+
+        A folder stands for the files in it, by their names there.
         """
         root = self._package.parent
-        for string in strings:
-            for place in (self._package / string, root / string):
-                files = place.rglob("*") if place.is_dir() else [place]
-                yield from (str(file.relative_to(root)) for file in files if file.is_file())
+        places = [self._split(definition)[0].folder / text, root / text]
+        found = next((place for place in places if text and place.exists()), None)
+        if found is None or found == root:
+            return {}
+        files = [found] if found.is_file() else sorted(found.rglob("*"))
+        return {str(file.relative_to(found)): file for file in files if file.is_file()}
 
-    def _module(self, stem: str) -> Module:
-        if stem not in self._modules:
-            path = self._package / f"{stem}.py"
-            self._modules[stem] = Module(path, f"{self._package.name}.{stem}")
-        return self._modules[stem]
+    def relative(self, file: Path) -> str:
+        """Return a file's path from the top."""
+        return str(file.relative_to(self._package.parent))
+
+    def _resolve(self, dotted: str) -> Iterator[_Meant]:
+        if dotted.partition(".")[0] != self._package.name:
+            yield _Meant("", dotted)
+            return
+        if dotted.endswith("*"):
+            for name in fnmatch.filter(self._names(), dotted):
+                yield from self._whole(name)
+            return
+        name, attributes = self._longest_module(dotted)
+        module = self._module(name)
+        if not attributes:
+            yield from self._whole(name)
+            return
+        first, point, rest = attributes.partition(".")
+        if module.changes_no_result:
+            yield _Meant("", attributes)
+        elif first in module.names:
+            yield _Meant(f"{name}.{first}", point + rest)
+        elif origin := module.origins.get(first):
+            yield from self._resolve(origin + point + rest)
+        else:
+            yield _Meant("", attributes)
+
+    def _whole(self, name: str) -> Iterator[_Meant]:
+        module = self._module(name)
+        if not module.changes_no_result:
+            yield from (_Meant(f"{name}.{definition}") for definition in module.names)
+
+    def _names(self) -> list[str]:
+        files = sorted(self._package.rglob("*.py"))
+        modules = (file.relative_to(self._package.parent).with_suffix("").parts for file in files)
+        return [".".join(parts) for parts in modules if parts[-1] != "__init__"]
+
+    def _longest_module(self, dotted: str) -> tuple[str, str]:
+        """Cut a dotted name into that of a module, as long as there is one, and the rest."""
+        parts = dotted.split(".")
+        # A definition's name may hold a dot only in a table's key, which comes last.
+        for length in range(len(parts), 0, -1):
+            if self._path(".".join(parts[:length])).is_file():
+                return ".".join(parts[:length]), ".".join(parts[length:])
+        raise AssertionError(f"{dotted} is in no module of {self._package}")
+
+    def _module_and_name(self, definition: str) -> tuple[Module, str]:
+        name, rest = self._longest_module(definition)
+        return self._module(name), rest
+
+    def _path(self, name: str) -> Path:
+        place = self._package.parent.joinpath(*name.split("."))
+        return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+    def _read(self, name: str) -> Module:
+        return Module(self._path(name), name)
+
+
+class _Graph:
+    """The definitions that a stage reaches under some choices, and their digests.
+
+    Definitions that use one another in a circle are found by Tarjan's algorithm (1972).
+    """
+
+    def __init__(self, code: Code, choices: frozenset[str]) -> None:
+        self._code = code
+        self._choices = choices
+        self._digests: dict[str, str] = {}
+        self._order: dict[str, int] = {}
+        self._earliest: dict[str, int] = {}
+        self._open: list[str] = []
+        self.reached: set[str] = set()
+        self.outside: set[str] = set()
+
+    def digest(self, definition: str) -> str:
+        """Return a definition's digest."""
+        if definition not in self._digests:
+            self._visit(definition)
+        return self._digests[definition]
+
+    def _visit(self, definition: str) -> None:
+        self._order[definition] = self._earliest[definition] = len(self._order)
+        self._open.append(definition)
+        self.reached.add(definition)
+        for used in self._used(definition):
+            if used not in self._order:
+                self._visit(used)
+            if used not in self._digests:
+                self._earliest[definition] = min(self._earliest[definition], self._earliest[used])
+        if self._earliest[definition] == self._order[definition]:
+            place = self._open.index(definition)
+            self._close(self._open[place:])
+            del self._open[place:]
+
+    def _close(self, circle: list[str]) -> None:
+        """Give definitions that use one another, or a single one, their digests."""
+        unplaced = dict.fromkeys(circle, "circle")
+        spelled = {name: self._spelling(name, unplaced) for name in circle}
+        if len(circle) == 1:
+            self._digests[circle[0]] = _hash(spelled[circle[0]])
+            return
+        # In an order that does not depend on their names.
+        places = sorted(circle, key=lambda name: (spelled[name], name))
+        placed = {name: f"circle {place}" for place, name in enumerate(places)}
+        whole = _hash("\n".join(self._spelling(name, placed) for name in places))
+        self._digests |= {name: _hash(whole + placed[name]) for name in circle}
+
+    def _used(self, definition: str) -> Iterator[str]:
+        for part in self._code.uses(definition, self._choices):
+            if isinstance(part, Reference):
+                yield from (m.definition for m in self._code.meant(part) if m.definition)
+
+    def _spelling(self, definition: str, circle: dict[str, str]) -> str:
+        return "".join(
+            self._spelled(definition, part, circle)
+            for part in self._code.uses(definition, self._choices)
+        )
+
+    def _spelled(self, definition: str, part: Part, circle: dict[str, str]) -> str:
+        match part:
+            case Reference():
+                meant = self._code.meant(part)
+                self.outside.update(
+                    m.text for m in meant if not m.definition and m.text == part.dotted
+                )
+                texts = (
+                    (circle.get(m.definition) or self._digests.get(m.definition, "")) + m.text
+                    for m in meant
+                )
+                return f"<{' '.join(sorted(texts))}>"
+            case FileName(text):
+                files = self._code.files(definition, text)
+                self.reached.update(map(self._code.relative, files.values()))
+                contents = (f"{name} {_hash_of(file)}" for name, file in files.items())
+                return f"<{' '.join(contents)}>" if files else repr(text)
+            case text:
+                return text
+
+
+def _hash_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

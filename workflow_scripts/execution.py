@@ -7,6 +7,8 @@ from typing import Literal, cast
 
 from workflow_scripts.errors import UserError
 
+CHANGES_NO_RESULT = "knobs of speed"
+
 
 @dataclass(frozen=True)
 class Execution:

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from workflow_scripts.files import atomic_path
+from workflow_scripts.atomic import atomic_path
 
 COLUMN = 3.5
 """Width of one column of a paper, inches; a figure over two is twice that."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workflow_scripts.atomic import atomic_path
 from workflow_scripts.deception import DECEPTIVE, MODELS, Outcomes, quadrant_masks
 from workflow_scripts.errors import UserError
-from workflow_scripts.files import atomic_path, read_table, write_table
+from workflow_scripts.files import read_table, write_table
 from workflow_scripts.probe import add_cell_arguments, prediction_files, read_margins, validate
 
 if TYPE_CHECKING:

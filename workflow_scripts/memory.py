@@ -8,6 +8,8 @@ has the table for the paper's models. Nothing here imports torch.
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
+CHANGES_NO_RESULT = "how much of a device's memory the knobs of speed take"
+
 Zero = Literal[0, 2, 3]
 
 GB = 1e9

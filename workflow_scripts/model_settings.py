@@ -8,6 +8,8 @@ from workflow_scripts.config_errors import BelowSection
 from workflow_scripts.names import Name
 from workflow_scripts.section import HubId, Settings, exactly_one
 
+CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
+
 Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 

@@ -9,12 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.atomic import atomic_path
 from workflow_scripts.cell_rows import Row, read_cells
 from workflow_scripts.cells import P_VALUE, by_strength
 from workflow_scripts.claims import claims
 from workflow_scripts.errors import UserError
 from workflow_scripts.figures import FIGURES, caption
-from workflow_scripts.files import atomic_path, read_json
+from workflow_scripts.files import read_json
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 PACKAGES = ("numpy", "scipy", "pyarrow", "matplotlib", "jinja2", "jsonschema")

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     import transformers
     from transformers import AutoModelForCausalLM
 
-    from workflow_scripts import checkpoints, ranks, seeds, telemetry, trainer
+    from workflow_scripts import checkpoints, digests, ranks, seeds, telemetry, trainer
     from workflow_scripts.depth import first_layers
     from workflow_scripts.examples import Examples
     from workflow_scripts.files import write_json
@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> None:
         order=np.arange(count).reshape(-1, batch_size),
     )
     execution = Execution.of(args)
-    with Attempt(execution, settings, [args.tokenizer, args.tokens]) as attempt:
+    code = args.code or digests.of_stage(__name__)
+    with Attempt(execution, code, settings, [args.tokenizer, args.tokens]) as attempt:
         course = trainer.train(
             model,
             Readout.MEAN_LOG_PROBABILITY,

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts import files
+from workflow_scripts import atomic
 from workflow_scripts.files import canonical_json, read_json, write_json
 
 _LONGEST_PATH = 4096
@@ -51,7 +51,7 @@ def record(stage: str, args: argparse.Namespace, seconds: float) -> None:
     """
     settings = getattr(args, "settings", None)
     settings = json.loads(settings) if isinstance(settings, str) else settings
-    written = sorted(path for path in files.WRITTEN if _is_artefact(path))
+    written = sorted(path for path in atomic.WRITTEN if _is_artefact(path))
     versions = _versions()
     how = {
         "stage": stage,

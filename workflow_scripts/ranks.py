@@ -7,6 +7,8 @@ places through submitit.
 
 import os
 
+CHANGES_NO_RESULT = "how many processes share a batch; tests hold the result to be the same"
+
 
 def join() -> None:
     """Set torch's launch variables where this process is one of several of a Slurm job step.

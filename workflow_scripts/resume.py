@@ -31,9 +31,12 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from workflow_scripts import ranks
+from workflow_scripts.atomic import atomic_path
 from workflow_scripts.errors import UserError
 from workflow_scripts.execution import Execution
-from workflow_scripts.files import atomic_path, canonical_json, read_json, write_json
+from workflow_scripts.files import canonical_json, read_json, write_json
+
+CHANGES_NO_RESULT = "going on after an interruption; tests hold the result to be the same"
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +153,7 @@ class Attempt:
     def __init__(
         self,
         execution: Execution,
+        code: str,
         settings: Mapping[str, Any],
         inputs: Iterable[str | Path | None],
     ) -> None:
@@ -157,12 +161,13 @@ class Attempt:
 
         Args:
             execution: names the state's folder, and how often it is written.
+            code: digest of the training stage's code.
             settings: what the training's result depends on.
             inputs: the files and folders that it reads; None stands for no file.
         """
         self._state = None
         if execution.state is not None:
-            self._state = State(execution.state, fingerprint(settings, inputs))
+            self._state = State(execution.state, fingerprint(code, settings, inputs))
         self.progress = Progress() if self._state is None else self._state.progress()
         self._period = 60 * execution.save_minutes
         self._saved = time.monotonic()
@@ -255,21 +260,21 @@ class KeepState(TrainerCallback):
             control.should_training_stop = self._attempt.to_stop
 
 
-def fingerprint(settings: Mapping[str, Any], inputs: Iterable[str | Path | None]) -> str:
-    """Return a digest of all that a training's result depends on, the code and libraries too."""
+def fingerprint(code: str, settings: Mapping[str, Any], inputs: Iterable[str | Path | None]) -> str:
+    """Return a digest of all that a training's result depends on, the libraries too."""
     content = {
         "settings": settings,
         "inputs": [None if path is None else _digest(Path(path)) for path in inputs],
-        "code": _digest(Path(__file__).parent, "*.py"),
+        "code": code,
         "versions": {name: version(name) for name in _VERSIONS},
     }
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
-def _digest(path: Path, pattern: str = "**/*") -> str:
+def _digest(path: Path) -> str:
     """Return the digest of a file, or of a folder's files and their names."""
     digest = hashlib.sha256()
-    files = sorted(path.glob(pattern)) if path.is_dir() else [path]
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
     for file in files:
         if file.is_file():
             digest.update(f"{file.relative_to(path)}\0".encode())

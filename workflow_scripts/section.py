@@ -7,6 +7,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from workflow_scripts.names import NAME
 
+CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
+
 
 def _checked_hub_id(name: str) -> str:
     if not re.fullmatch(rf"({NAME}/)?{NAME}", name):

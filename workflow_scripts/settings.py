@@ -24,6 +24,8 @@ from workflow_scripts.section import Settings, Share, exactly_one
 from workflow_scripts.students import DIRECT, Student, with_intermediates
 from workflow_scripts.training_settings import Compat, Optimisation, Scenarios, Training
 
+CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
+
 Scenario = Literal["reward_model", "simpo", "dpo"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.atomic import atomic_path
 from workflow_scripts.cell_rows import (
     Row,
     bootstrapped,
@@ -17,7 +18,6 @@ from workflow_scripts.cell_rows import (
 )
 from workflow_scripts.cells import GROUP, t_interval
 from workflow_scripts.figure_cells import distinct, ordered_pairs
-from workflow_scripts.files import atomic_path
 
 ABSENT = "-"
 SCORE = "deception_score"

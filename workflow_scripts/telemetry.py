@@ -17,7 +17,9 @@ import rich.progress
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from workflow_scripts import files, ranks
+from workflow_scripts import atomic, ranks
+
+CHANGES_NO_RESULT = "progress, metrics and the record of what a training cost"
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
@@ -155,7 +157,7 @@ class MetricsLines(TrainerCallback):
         """Close the file, also where training failed."""
         if self._file is not None:
             self._file.close()
-            files.WRITTEN.add(self._path)
+            atomic.WRITTEN.add(self._path)
 
 
 def record(

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
     from transformers import PreTrainedTokenizerFast
 
-    from workflow_scripts.files import atomic_path
+    from workflow_scripts.atomic import atomic_path
 
     documents = [document for file in args.texts for document in _documents(file)]
     tokenizer = _trained(documents, args.settings)

@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
 
     from workflow_scripts import (
         checkpoints,
+        digests,
         linear_probe,
         ranks,
         seeds,
@@ -124,7 +125,8 @@ def run(args: argparse.Namespace) -> None:
         args.reference,
         *(args.features or []),
     ]
-    with Attempt(execution, settings, inputs) as attempt:
+    code = args.code or digests.of_stage(__name__)
+    with Attempt(execution, code, settings, inputs) as attempt:
         course = trainer.train(
             model,
             readout,

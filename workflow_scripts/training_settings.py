@@ -12,6 +12,8 @@ from pydantic import (
 
 from workflow_scripts.section import Settings, Share
 
+CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
+
 Quirk = Literal["fixed", "reference"]
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from workflow_scripts.atomic import atomic_path
 from workflow_scripts.data_settings import SETS, World
-from workflow_scripts.files import atomic_path, write_table
+from workflow_scripts.files import write_table
 from workflow_scripts.seeds import generator
 
 PROMPTS = (

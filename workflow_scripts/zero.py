@@ -17,6 +17,8 @@ from workflow_scripts.execution import Execution
 from workflow_scripts.memory import BUCKET, LIVE
 from workflow_scripts.resume import MOMENTS, WEIGHT
 
+CHANGES_NO_RESULT = "how processes share weights and states; tests hold the result to be the same"
+
 
 def configuration(execution: Execution, weights: int, on_gpu: bool) -> dict[str, Any] | None:
     """Return DeepSpeed's JSON for a model of so many weights, or None without ZeRO.

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.calibration.measure import Coverage, coverage, rejection_rate, selection
 from benchmarks.calibration.planted import Truth
+from workflow_scripts.atomic import atomic_path
 from workflow_scripts.figure_style import (
     COLUMN,
     CONFLICT_STYLES,
@@ -17,7 +18,6 @@ from workflow_scripts.figure_style import (
     new_figure,
     save,
 )
-from workflow_scripts.files import atomic_path
 
 DOCS = Path(__file__).parents[2] / "docs"
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
