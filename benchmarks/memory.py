@@ -24,8 +24,8 @@ import torch
 from transformers import AutoConfig
 
 from benchmarks.throughput import workload
-from workflow_scripts import checkpoints, scorer
-from workflow_scripts.tokenise import members, tokenise
+from workflow_scripts.models import checkpoints, scorer
+from workflow_scripts.models.tokenise import members, tokenise
 
 MICRO_BATCH = 2
 BATCH = 2 * MICRO_BATCH

@@ -26,7 +26,9 @@ import accelerate.optimizer  # noqa: E402
 import deepspeed  # noqa: E402, F401  (the Trainer would import it)
 
 from benchmarks.throughput import workload  # noqa: E402
-from workflow_scripts import checkpoints, scorer, tokenise, train, trainer  # noqa: E402
+from workflow_scripts.models import checkpoints, scorer, tokenise  # noqa: E402
+from workflow_scripts.stages import train  # noqa: E402
+from workflow_scripts.training import trainer  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 

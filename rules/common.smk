@@ -5,21 +5,13 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from workflow_scripts import figures as report_figures
-from workflow_scripts import tables as report_tables
-from workflow_scripts import (
-    conflicts,
-    data_settings,
-    digests,
-    matrix,
-    names,
-    provenance,
-    settings,
-    slices,
-    students,
-    warm,
-)
-from workflow_scripts.errors import UserError
+from workflow_scripts import warm
+from workflow_scripts.config import conflicts, data, experiment, matrix, students
+from workflow_scripts.core import names
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.report import tables as report_tables
+from workflow_scripts.report.figures import registry as report_figures
+from workflow_scripts.reruns import digests, provenance, slices
 
 # Shell commands find this environment's Python (a conda environment, where asked for, comes first)
 # and this checkout's scripts, from whatever folder the workflow is run in.
@@ -29,7 +21,7 @@ os.environ.update(
 )
 
 try:
-    EXPERIMENT = settings.load(
+    EXPERIMENT = experiment.load(
         config, [f"{workflow.basedir}/config.yaml", *workflow.overwrite_configfiles]
     )
 except UserError as error:
@@ -77,7 +69,7 @@ wildcard_constraints:
     world=names.NAME,
     corpus=names.NAME,
     conflict=names.NAME,
-    scenario=one_of(settings.SCENARIOS),
+    scenario=one_of(experiment.SCENARIOS),
     variant=one_of(STUDENTS),
     supervision=one_of(conflicts.SFT_CONFLICTS),
     seed=r"\d+",
@@ -97,10 +89,7 @@ def files_in(folder):
 def source_files(wildcards):
     """Return the local files that a target's sets are read from."""
     sets = EXPERIMENT.targets[wildcards.target].sets
-    local = [
-        slices.local_file(EXPERIMENT, getattr(sets, name).source, name)
-        for name in data_settings.SETS
-    ]
+    local = [slices.local_file(EXPERIMENT, getattr(sets, name).source, name) for name in data.SETS]
     return [file for path in local if path for file in [path, *files_in(path)]]
 
 

@@ -6,14 +6,14 @@ localrules:
 
 rule small_world:
     output:
-        sets=expand("results/worlds/{{world}}/{set}.jsonl", set=data_settings.SETS),
+        sets=expand("results/worlds/{{world}}/{set}.jsonl", set=data.SETS),
         corpus="results/worlds/{world}/corpus.parquet",
     log:
         "results/logs/small_world/{world}.log",
     conda:
         "../envs/analysis.yaml"
     params:
-        code=CODE.digest("world"),
+        code=CODE.digest("stages.world"),
         settings=slice_for(slices.world, "world"),
     shell:
         "python -m workflow_scripts world --code {params.code} --settings {params.settings:q} "
@@ -24,14 +24,14 @@ rule prepare_data:
     input:
         source_files,
     output:
-        expand("results/data/{{target}}/{set}.parquet", set=data_settings.SETS),
+        expand("results/data/{{target}}/{set}.parquet", set=data.SETS),
         report="results/data/{target}/report.json",
     log:
         "results/logs/prepare_data/{target}.log",
     conda:
         "../envs/training.yaml"
     params:
-        code=CODE.digest("prepare_data"),
+        code=CODE.digest("stages.prepare_data"),
         settings=slice_for(slices.prepare_data, "target"),
     shell:
         "python -m workflow_scripts prepare_data --code {params.code} --settings {params.settings:q} "

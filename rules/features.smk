@@ -11,14 +11,14 @@ rule features:
     log:
         "results/logs/features/{target}/{model}/{set}.log",
     wildcard_constraints:
-        set=one_of(data_settings.SETS),
+        set=one_of(data.SETS),
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **allocation(requested(scoring_request, "model", workload.scoring, ["target", "set"])),
+        **allocation(requested(scoring_request, "model", token_counts.scoring, ["target", "set"])),
     params:
-        code=CODE.digest("features"),
+        code=CODE.digest("stages.features"),
         settings=slices.features(EXPERIMENT),
     shell:
         "python -m workflow_scripts features --code {params.code} --settings {params.settings:q} "

@@ -20,9 +20,9 @@ rule ground_truth:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **training_on("model", workload.ground_truth, "target", "scenario"),
+        **training_on("model", token_counts.ground_truth, "target", "scenario"),
     params:
-        code=lambda wildcards: CODE.digest("train", wildcards.scenario, "none"),
+        code=lambda wildcards: CODE.digest("stages.train", wildcards.scenario, "none"),
         settings=slice_for(slices.ground_truth, "target", "scenario", "model", "seed"),
     shell:
         "{resources.launcher} train --code {params.code} --settings {params.settings:q} "

@@ -4,7 +4,8 @@
 import math
 from functools import cache
 
-from workflow_scripts import hardware, workload
+from workflow_scripts.cluster import tokens as token_counts
+from workflow_scripts.cluster import hardware
 
 
 # A training and what is read off its model are one Slurm job, where one readout after another has the
@@ -38,7 +39,7 @@ def requested(request_for, model, stage, names):
     Args:
         request_for: training_request or scoring_request.
         model: the wildcard that names the model.
-        stage: the function of `workload` that counts the job's tokens.
+        stage: the function of `cluster.tokens` that counts the job's tokens.
         names: the wildcards that it takes.
     """
 
@@ -99,7 +100,7 @@ def training_on(model, stage, *names):
 def pretraining_batch(wildcards, attempt):
     """Return how many sequences a rank passes forward at once: all, then half of them, ..."""
     pretraining = EXPERIMENT.models[wildcards.model].pretrain
-    tokens = workload.pretrain(EXPERIMENT, wildcards.model)
+    tokens = token_counts.pretrain(EXPERIMENT, wildcards.model)
     share = pretraining.batch_size // training_request(wildcards.model, tokens, attempt).ranks
     return math.gcd(share, max(1, share // 2 ** (attempt - 1)))
 
@@ -108,7 +109,7 @@ def scoring_on(model, *sets):
     """Return the resources of scoring sets with the model that the wildcard ``model`` names."""
 
     def tokens(experiment, target):
-        return workload.scoring(experiment, target, *sets)
+        return token_counts.scoring(experiment, target, *sets)
 
     return allocation(requested(scoring_request, model, tokens, ["target"])) | IN_TURN
 

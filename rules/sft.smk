@@ -19,9 +19,9 @@ rule sft:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **training_on("model", workload.sft, "target"),
+        **training_on("model", token_counts.sft, "target"),
     params:
-        code=CODE.digest("train", "sft", "none"),
+        code=CODE.digest("stages.train", "sft", "none"),
         settings=slice_for(slices.sft, "target", "model", "seed"),
     shell:
         "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
@@ -49,9 +49,9 @@ rule student_sft:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **training_on("strong", workload.student_sft, "target", "supervision", "variant"),
+        **training_on("strong", token_counts.student_sft, "target", "supervision", "variant"),
     params:
-        code=lambda wildcards: CODE.digest("train", "sft", conflict_of(wildcards).kind),
+        code=lambda wildcards: CODE.digest("stages.train", "sft", conflict_of(wildcards).kind),
         settings=slice_for(
             slices.student_sft,
             "target",
@@ -91,7 +91,7 @@ rule reference:
     resources:
         **scoring_on("model", "gt", "weak", "test"),
     params:
-        code=CODE.digest("reference"),
+        code=CODE.digest("stages.reference"),
         settings=slices.reference(EXPERIMENT),
     shell:
         "python -m workflow_scripts reference --code {params.code} --settings {params.settings:q} "

@@ -16,7 +16,7 @@ rule weak_labels:
     resources:
         **scoring_on("model", "weak"),
     params:
-        code=lambda wildcards: CODE.digest("weak_labels", wildcards.scenario),
+        code=lambda wildcards: CODE.digest("stages.weak_labels", wildcards.scenario),
         settings=slice_for(slices.weak_labels, "scenario"),
     shell:
         "python -m workflow_scripts weak_labels --code {params.code} --settings {params.settings:q} "

@@ -23,10 +23,12 @@ rule weak_to_strong:
     threads: EXECUTION.threads
     resources:
         **training_on(
-            "strong", workload.weak_to_strong, "target", "scenario", "conflict", "variant"
+            "strong", token_counts.weak_to_strong, "target", "scenario", "conflict", "variant"
         ),
     params:
-        code=lambda wildcards: CODE.digest("train", wildcards.scenario, conflict_of(wildcards).kind),
+        code=lambda wildcards: CODE.digest(
+            "stages.train", wildcards.scenario, conflict_of(wildcards).kind
+        ),
         settings=slice_for(
             slices.weak_to_strong,
             "target",

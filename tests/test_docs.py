@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 _, TABLES = (ROOT / "docs/method.md").read_text().split("## Margins and losses")
-NAMED = re.findall(r"`(\w+):([\w.]+)`", TABLES)
+NAMED = re.findall(r"`([\w.]+):([\w.]+)`", TABLES)
 
 
 @pytest.mark.parametrize(("module", "name"), sorted(set(NAMED)))

@@ -1,1 +1,1 @@
-"""The experiment behind the rules, a module a stage: ``python -m workflow_scripts STAGE``."""
+"""The experiment behind the rules: ``python -m workflow_scripts STAGE``."""

@@ -8,7 +8,9 @@ import sys
 import time
 from typing import NamedTuple
 
-from workflow_scripts import failures, gpus, provenance, ranks, warm
+from workflow_scripts import warm
+from workflow_scripts.reruns import provenance
+from workflow_scripts.runtime import failures, gpus, ranks
 
 
 class Stage(NamedTuple):
@@ -21,32 +23,42 @@ class Stage(NamedTuple):
 
 
 STAGES = {
-    "world": Stage("world", "generate a small world: four sets of pairs and an encyclopedia"),
+    "world": Stage(
+        "stages.world", "generate a small world: four sets of pairs and an encyclopedia"
+    ),
     "prepare_data": Stage(
-        "prepare_data", "read, screen and deal the four sets of a target", online=True
+        "stages.prepare_data", "read, screen and deal the four sets of a target", online=True
     ),
     "base_model": Stage(
-        "base_model", "fetch or copy a base model, and check that it opens", online=True
+        "stages.base_model", "fetch or copy a base model, and check that it opens", online=True
     ),
-    "tokenizer": Stage("tokenizer", "train a tokenizer on texts and pack them", trains=True),
-    "pretrain": Stage("pretrain", "pretrain a base model", trains=True),
-    "features": Stage("features", "what a frozen model makes of texts, for probes", trains=True),
-    "train": Stage("train", "fine-tune: SFT, ground truth or weak-to-strong", trains=True),
-    "reference": Stage("reference", "log-probabilities under DPO's frozen reference", trains=True),
-    "predict": Stage("predict", "margins of a trained model on the test set", trains=True),
+    "tokenizer": Stage("stages.tokenizer", "train a tokenizer on texts and pack them", trains=True),
+    "pretrain": Stage("stages.pretrain", "pretrain a base model", trains=True),
+    "features": Stage(
+        "stages.features", "what a frozen model makes of texts, for probes", trains=True
+    ),
+    "train": Stage("stages.train", "fine-tune: SFT, ground truth or weak-to-strong", trains=True),
+    "reference": Stage(
+        "stages.reference", "log-probabilities under DPO's frozen reference", trains=True
+    ),
+    "predict": Stage("stages.predict", "margins of a trained model on the test set", trains=True),
     "weak_labels": Stage(
-        "weak_labels", "label the weak set with a ground-truth model", trains=True
+        "stages.weak_labels", "label the weak set with a ground-truth model", trains=True
     ),
-    "probe": Stage("probe", "figures of one cell from four models' predictions"),
-    "inspection": Stage("inspection", "list the pairs on which a cell's student may deceive"),
-    "cells": Stage("cells", "one table of all probes"),
-    "tables": Stage("tables", "the paper's tables, in Markdown and LaTeX"),
-    "figures": Stage("figures", "draw the report's figures"),
-    "page": Stage("page", "write the report as one HTML page"),
-    "summary": Stage("summary", "print the table of cells"),
-    "verify": Stage("verify", "check all results against the records of their making"),
-    "plan": Stage("plan", "print what would run now, on which GPUs, for how long"),
-    "preflight": Stage("preflight", "check what a run on the cluster will need", online=True),
+    "probe": Stage("stages.probe", "figures of one cell from four models' predictions"),
+    "inspection": Stage(
+        "stages.inspection", "list the pairs on which a cell's student may deceive"
+    ),
+    "cells": Stage("report.cell_table", "one table of all probes"),
+    "tables": Stage("report.tables", "the paper's tables, in Markdown and LaTeX"),
+    "figures": Stage("report.figures.registry", "draw the report's figures"),
+    "page": Stage("report.page", "write the report as one HTML page"),
+    "summary": Stage("stages.summary", "print the table of cells"),
+    "verify": Stage("stages.verify", "check all results against the records of their making"),
+    "plan": Stage("stages.plan", "print what would run now, on which GPUs, for how long"),
+    "preflight": Stage(
+        "stages.preflight", "check what a run on the cluster will need", online=True
+    ),
 }
 
 

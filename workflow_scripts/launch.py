@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from workflow_scripts import __main__ as stages
-from workflow_scripts import gpus, ranks
+from workflow_scripts.runtime import gpus, ranks
 
 PATIENCE = 60.0
 """Seconds that the other ranks are given to end once one has failed."""

@@ -32,10 +32,10 @@ _PRELOADED = (
     "transformers.trainer",
     "transformers.models.gpt2.modeling_gpt2",
     "transformers.models.llama.modeling_llama",
-    "workflow_scripts.train",
-    "workflow_scripts.trainer",
-    "workflow_scripts.score",
-    "workflow_scripts.pretrain",
+    "workflow_scripts.stages.train",
+    "workflow_scripts.training.trainer",
+    "workflow_scripts.models.margins",
+    "workflow_scripts.stages.pretrain",
 )
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.calibration.measure import Coverage, coverage, rejection_rate, selection
 from benchmarks.calibration.planted import Truth
-from workflow_scripts.atomic import atomic_path
-from workflow_scripts.figure_style import (
+from workflow_scripts.core.atomic import atomic_path
+from workflow_scripts.report.figures.style import (
     COLUMN,
     CONFLICT_STYLES,
     STYLE,

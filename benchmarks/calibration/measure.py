@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.calibration.planted import THRESHOLD, Truth, draw_three_models
-from workflow_scripts.deception import (
+from workflow_scripts.measures.deception import (
     DECEPTIVE,
     Statistic,
     deception,
@@ -15,7 +15,11 @@ from workflow_scripts.deception import (
     model_columns,
     quadrant_masks,
 )
-from workflow_scripts.resampling import percentile_interval, permutation_p_value, resampled_sums
+from workflow_scripts.measures.resampling import (
+    percentile_interval,
+    permutation_p_value,
+    resampled_sums,
+)
 
 LEVEL = 0.95
 RESAMPLES = 2000

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from benchmarks.matrix.meter import Meter
-from workflow_scripts.conflicts import KINDS
+from workflow_scripts.config.conflicts import KINDS
 
 ROOT = Path(__file__).parents[2]
 TARGET = "substances"

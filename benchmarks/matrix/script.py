@@ -15,8 +15,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 
 from benchmarks import paper_loop
-from workflow_scripts import checkpoints, seeds, supervision
-from workflow_scripts.tokenise import tokenise
+from workflow_scripts.core import seeds
+from workflow_scripts.data import pairs
+from workflow_scripts.models import checkpoints
+from workflow_scripts.models.tokenise import tokenise
 
 Pairs = list[paper_loop.Pair]
 
@@ -52,7 +54,7 @@ def main(specification: str) -> None:
 
 
 def _pairs(table: Path, model: Path, max_length: int) -> Pairs:
-    read = supervision.read_pairs(str(table))
+    read = pairs.read_pairs(str(table))
     texts = tokenise(
         checkpoints.load_tokenizer(model),
         read.ids,

@@ -10,7 +10,7 @@ from types import ModuleType
 from transformers import trainer
 
 from benchmarks.throughput.watch import Watch
-from workflow_scripts import reference, train
+from workflow_scripts.stages import reference, train
 
 
 def main(specification: str) -> None:

@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workflow_scripts import data_order, seeds, tokenizer
-from workflow_scripts.prepare_data import read_outcomes
-from workflow_scripts.screening import Pair
+from workflow_scripts.core import seeds
+from workflow_scripts.data.screening import Pair
+from workflow_scripts.stages import tokenizer
+from workflow_scripts.stages.prepare_data import read_outcomes
+from workflow_scripts.training import data_order
 
 DATA = Path(os.getenv("W2S_DATA_ROOT", Path(__file__).parents[2] / "../shared/data/hh-single-turn"))
 """Where HH-RLHF's pairs are unless the command says otherwise."""
@@ -98,7 +100,7 @@ def make_model(size: str, folder: Path, *, reward: bool) -> Path:
         set_seed,
     )
 
-    from workflow_scripts import checkpoints
+    from workflow_scripts.models import checkpoints
 
     made = folder / f"{size}-{'reward' if reward else 'language'}"
     if made.exists():
@@ -134,9 +136,9 @@ def write_batches(folder: Path, pairs: Path) -> Path:
     The batches are those that the stage ``train`` makes. Inside a batch the pairs are in the order
     of a shuffle: sorting them by length is this workflow's own doing.
     """
-    from workflow_scripts.checkpoints import load_tokenizer
-    from workflow_scripts.supervision import read_pairs
-    from workflow_scripts.tokenise import members, tokenise
+    from workflow_scripts.data.pairs import read_pairs
+    from workflow_scripts.models.checkpoints import load_tokenizer
+    from workflow_scripts.models.tokenise import members, tokenise
 
     read = read_pairs(str(pairs))
     sequences = tokenise(

@@ -1,0 +1,204 @@
+"""The memory model, and what it says of the paper's models."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_settings import PAPER, changed
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, OPTConfig
+
+from workflow_scripts.cluster import hardware, memory
+from workflow_scripts.cluster.memory import GB, Plan, Shape
+from workflow_scripts.config import experiment
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.models.checkpoints import fuse_gelu, without_dropout
+
+WIDTH, LENGTH, TEXTS = 256, 512, 3
+COMMON: dict[str, Any] = {
+    "num_attention_heads": 4,
+    "max_position_embeddings": LENGTH,
+    "vocab_size": 512,
+}
+CONFIGS = {
+    "gpt2": lambda layers: GPT2Config(**COMMON, n_embd=WIDTH, n_layer=layers),
+    "opt": lambda layers: OPTConfig(
+        **COMMON,
+        hidden_size=WIDTH,
+        ffn_dim=4 * WIDTH,
+        word_embed_proj_dim=WIDTH,
+        num_hidden_layers=layers,
+    ),
+    "mistral": lambda layers: MistralConfig(
+        **COMMON,
+        hidden_size=WIDTH,
+        intermediate_size=7 * WIDTH // 2,
+        num_key_value_heads=1,
+        num_hidden_layers=layers,
+    ),
+    "llama": lambda layers: LlamaConfig(
+        **COMMON, hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=layers
+    ),
+}
+
+
+def saved_bytes(config, checkpointing):
+    """Return the bytes that a forward pass in bfloat16 keeps for its backward pass."""
+    model = AutoModelForCausalLM.from_config(
+        without_dropout(config), attn_implementation="sdpa"
+    ).train()
+    fuse_gelu(model)
+    if checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    shapes = {tuple(p.shape) for p in model.parameters() if p.dim() == 2}
+    shapes |= {shape[::-1] for shape in shapes}
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        # The weights, and their casts to bfloat16, are other parts of the memory model.
+        if storage.data_ptr() not in weights and tuple(tensor.shape) not in shapes:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)
+        return tensor
+
+    ids = torch.zeros(TEXTS, LENGTH, dtype=torch.long)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, cache_enabled=False),
+    ):
+        model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+    return sum(size for size, _ in kept.values())
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_activations_are_what_torch_keeps_of_a_layer(family):
+    """Two layers more keep as much more as the model says: never less, nor much less than that."""
+    for checkpointing, said in ((False, memory.FAMILIES[family].saved), (True, 4)):
+        two, four = (saved_bytes(CONFIGS[family](n), checkpointing) for n in (2, 4))
+        measured = (four - two) / (2 * TEXTS * LENGTH * WIDTH)
+        assert 0.9 * said <= measured <= said
+
+
+def test_the_bytes_of_a_weight_add_up():
+    """Weight, gradient and two moments in float32, and a copy to reduce or to share out."""
+    shape = Shape.of(1_000_000_000, "opt")
+    for plan, expected in (
+        (Plan(1, 1), 16),
+        (Plan(4, 1), 16 + 4),
+        (Plan(4, 1, zero=2), 4 + (4 + 12) / 4),
+        (Plan(4, 1, zero=3), (4 + 4 + 12) / 4),
+        (Plan(4, 1, zero=2, offload=True), 4 + 4 / 4),
+        (Plan(4, 1, zero=3, offload=True), (4 + 4) / 4),
+    ):
+        need = memory.training(shape, plan, 512)
+        of_weights = need.weights + need.gradients + need.optimizer
+        of_weights += need.buffers if plan.zero == 0 else 0
+        assert of_weights / shape.params == pytest.approx(expected), plan
+
+
+@pytest.mark.parametrize(
+    ("model", "gpus", "gpu_model", "zero", "checkpointing"),
+    [
+        ("gpt2", 1, "a40", 0, False),
+        ("gpt2-medium", 1, "a40", 0, False),
+        ("gpt2-large", 1, "a40", 0, False),
+        ("gpt2-xl", 1, "a40", 0, True),
+        ("opt-1.3b", 1, "a40", 0, True),
+        ("opt-2.7b", 1, "a800", 0, True),
+        ("opt-6.7b", 4, "a800", 2, True),
+        ("mistral-7b", 4, "a800", 2, True),
+    ],
+)
+def test_a_model_is_trained_on_the_least_that_holds_it(model, gpus, gpu_model, zero, checkpointing):
+    config = experiment.load(PAPER)
+    asked = hardware.request(config, model, tokens=hardware.tokens_of_pairs(config, 4000))
+    assert (asked.gpu, asked.gpu_model, asked.zero) == (gpus, gpu_model, zero)
+    assert asked.checkpointing == checkpointing
+    assert 32 % (asked.ranks * asked.micro_batch) == 0
+
+
+def with_keys(**keys):
+    """Return the paper's configuration with keys changed; a double underscore is a dot."""
+    config = copy.deepcopy(PAPER)
+    for key, value in keys.items():
+        *parents, last = key.split("__")
+        node = config
+        for parent in parents:
+            node = node[parent]
+        node[last] = value
+    return experiment.load(config)
+
+
+def test_an_entry_has_its_way_and_the_rest_is_filled_in():
+    entry = PAPER["models"]["mistral-7b"]
+    both = PAPER["hardware"]
+    small = {"a40": both["a40"]}
+    for more, hardware_section, expected in (
+        ({"gpu_model": "a800", "gpus": 8}, both, ("a800", 8, 2, False, 4)),
+        (
+            {"gpu_model": "a800", "gpus": 16, "nodes": 2},
+            PAPER["hardware"],
+            ("a800", 16, 2, False, 2),
+        ),
+        ({"zero": 3}, both, ("a40", 4, 3, False, 2)),
+        ({}, small, ("a40", 4, 3, False, 2)),
+        ({"gpus": 1}, both, ("a800", 1, 2, True, 8)),
+        ({"gpus": 0, "gpu_model": "a40"}, small, ("a40", 0, 0, False, 8)),
+    ):
+        models = PAPER["models"] | {"mistral-7b": entry | more}
+        config = with_keys(models=models, hardware=hardware_section)
+        asked = hardware.request(config, "mistral-7b", tokens=1_000_000)
+        found = (asked.gpu_model, asked.gpu, asked.zero, asked.offload, asked.micro_batch)
+        assert found == expected, more
+
+
+def test_a_further_attempt_gets_more_memory_and_time_and_half_the_micro_batch():
+    config = experiment.load(PAPER)
+    first, second, sixth = (
+        hardware.request(config, "gpt2", tokens=10**9, attempt=attempt) for attempt in (1, 2, 6)
+    )
+    assert (first.micro_batch, second.micro_batch, sixth.micro_batch) == (8, 4, 1)
+    assert second.mem_mb == 2 * first.mem_mb
+    assert second.runtime_min == 2 * first.runtime_min
+
+
+def test_what_fits_nowhere_is_an_error_and_scoring_takes_one_gpu():
+    config = with_keys(models__gpt2__params=200_000_000_000)
+    with pytest.raises(UserError, match=r"^models.gpt2: its training fits no GPU of `hardware`"):
+        hardware.request(config, "gpt2", tokens=1)
+    paper = experiment.load(PAPER)
+    for model in paper.models:
+        asked = hardware.scoring(paper, model, tokens=1)
+        shape = hardware.shape_of(paper.models[model])
+        assert asked.gpu == 1
+        assert 4 * shape.params < paper.hardware[asked.gpu_model].memory_gb * GB
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "models.gpt2.gpu_model",
+            "a4O",
+            "models.gpt2.gpu_model: 'a4O' is not defined; did you mean",
+        ),
+        ("models.gpt2.gpus", 5, "models.gpt2.gpus: 5 GPUs cannot share training.batch_size 32"),
+        (
+            "models.gpt2",
+            PAPER["models"]["gpt2"] | {"gpus": 2, "nodes": 2},
+            "models.gpt2.gpus: give each of 2 nodes at least 2 GPUs",
+        ),
+        ("models.gpt2.zero", 1, "models.gpt2.zero: 1 is not valid"),
+    ],
+)
+def test_a_mistake_in_an_entry_is_one_line(key, value, message):
+    with pytest.raises(UserError) as failure:
+        experiment.load(changed(key, value))
+    assert message in str(failure.value)
+
+
+def test_the_documented_table_is_what_the_model_says():
+    document = Path(__file__).parents[2] / "docs" / "memory.md"
+    assert hardware.table(experiment.load(PAPER)) in document.read_text(encoding="utf-8")

@@ -1,0 +1,236 @@
+"""A mistake in the configuration is one line: file, key, what is wrong, the nearest spelling."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from workflow_scripts.config import experiment, matrix
+from workflow_scripts.core.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+PAPER = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def changed(key: str, value: Any) -> dict[str, Any]:
+    """Return the paper's configuration with one key changed."""
+    config = copy.deepcopy(PAPER)
+    *parents, last = key.split(".")
+    node = config
+    for part in parents:
+        node = node[int(part)] if isinstance(node, list) else node[part]
+    node[int(last) if isinstance(node, list) else last] = value
+    return config
+
+
+def test_the_papers_configuration_gives_the_papers_cells():
+    config = experiment.load(PAPER)
+    # 7 models make 21 ordered pairs; 3 scenarios; 3 conflicts; 1 seed.
+    assert len(matrix.cells(config)) == 21 * 3 * 3
+    assert config.matrix.weak_strong[0] == ("gpt2", "gpt2-medium")
+    assert config.scenarios.dpo.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("probes", {}, "config.yaml: probes: unknown key 'probes'; did you mean 'probe'?"),
+        (
+            "scenarios.simpo.betta",
+            1.0,
+            "config.yaml: scenarios.simpo.betta: unknown key 'betta'; did you mean 'beta'?",
+        ),
+        (
+            "conflicts.explicit.alhpa",
+            1.0,
+            "config.yaml: conflicts.explicit.alhpa: unknown key 'alhpa'; did you mean 'alpha'?",
+        ),
+        (
+            "matrix.scenarios.1",
+            "simppo",
+            "config.yaml: matrix.scenarios.1: 'simppo' is not valid; did you mean 'simpo'?",
+        ),
+        (
+            "matrix.models.3",
+            "gpt2-x1",
+            "config.yaml: matrix.models.3: 'gpt2-x1' is not defined; did you mean 'gpt2-xl'?",
+        ),
+        (
+            "matrix.conflicts.1",
+            "explcit",
+            "config.yaml: matrix.conflicts.1: 'explcit' is not defined; did you mean 'explicit'?",
+        ),
+        (
+            "conflicts.explicit.alpha",
+            -0.5,
+            "config.yaml: conflicts.explicit.alpha: "
+            "input should be greater than or equal to 0 (found -0.5)",
+        ),
+        (
+            "probe.threshold",
+            1.5,
+            "config.yaml: probe.threshold: input should be less than 1 (found 1.5)",
+        ),
+        (
+            "matrix.targets.0",
+            "../elsewhere",
+            "config.yaml: matrix.targets.0: '../elsewhere' becomes a path, so it may hold only "
+            "letters, digits, '.', '_' and '-', and must not begin with '.' or '-'",
+        ),
+        (
+            "models.gpt2.revision",
+            "main",
+            "config.yaml: models.gpt2.revision: "
+            "string should match pattern '^[0-9a-f]{40}$' (found 'main')",
+        ),
+        (
+            "models.gpt2.path",
+            "/models/gpt2",
+            "config.yaml: models.gpt2: give exactly one of `id`, `path`, `package`, `pretrain`; "
+            "found `id` and `path`",
+        ),
+        (
+            "execution.micro_batch",
+            5,
+            "config.yaml: execution.micro_batch: 5 does not divide training.batch_size 32",
+        ),
+        (
+            "matrix.conflicts",
+            ["explicit"],
+            "config.yaml: matrix.conflicts: the conflict tax is counted against `none`; "
+            "add it to the list",
+        ),
+        (
+            "matrix",
+            {**PAPER["matrix"], "models": None, "pairs": [["gpt2", "gpt2-xl"], ["gpt2", "gpt2"]]},
+            "config.yaml: matrix.pairs.1: gpt2 cannot supervise itself; name two models",
+        ),
+        ("matrix.seeds", [0, 0], "config.yaml: matrix: `seeds` names 0 twice"),
+        (
+            "conflicts.implicit.kind",
+            "implict",
+            "config.yaml: conflicts.implicit.kind: 'implict' is not valid; "
+            "did you mean 'implicit'?",
+        ),
+        ("conflicts.implicit", {}, "config.yaml: conflicts.implicit.kind: missing; add it"),
+        (
+            "conflicts.explicit",
+            [{"name": "explicit", "alpha": 0.5}, {"alpha": 1}],
+            "config.yaml: conflicts.explicit.1: needs a name; write {name: ..., alpha: ...}",
+        ),
+        (
+            "conflicts.explicit",
+            [{"name": "none", "alpha": 0.5}],
+            "config.yaml: conflicts.explicit.0.name: 'none' is already a conflict's name",
+        ),
+        (
+            "conflicts.explicit",
+            [{"name": "explicit", "alpha": -1}],
+            "config.yaml: conflicts.explicit.alpha: "
+            "input should be greater than or equal to 0 (found -1)",
+        ),
+        (
+            "matrix.students",
+            [{"name": "sure", "filter": 0.75}],
+            "config.yaml: matrix.students: variants are compared with `direct`; add it",
+        ),
+        (
+            "matrix.students",
+            [{"name": "direct"}, {"name": "sure", "filtr": 0.75}],
+            "config.yaml: matrix.students.1.filtr: unknown key 'filtr'; did you mean 'filter'?",
+        ),
+        (
+            "matrix.students",
+            [{"name": "direct"}, {"name": "same"}],
+            "config.yaml: matrix.students.1: 'same' is as `direct`; give it `filter` or `through`",
+        ),
+        (
+            "matrix.students",
+            [{"name": "direct", "filter": 0.75}],
+            "config.yaml: matrix.students.0: "
+            "`direct` takes neither `filter` nor `through`; name it otherwise",
+        ),
+        (
+            "matrix.students",
+            [{"name": "direct"}, {"name": "seed1", "filter": 0.75}],
+            "config.yaml: matrix.students.1: 'seed1' is a seed's folder; choose another name",
+        ),
+        (
+            "matrix.students",
+            [{"name": "direct"}, {"name": "direct"}],
+            "config.yaml: matrix.students.1.name: 'direct' is already a student's name",
+        ),
+        (
+            "matrix.students",
+            [{"name": "direct"}, {"name": "via", "through": ["gpt2-lage"]}],
+            "config.yaml: matrix.students.1.through.0: 'gpt2-lage' is not defined; "
+            "did you mean 'gpt2-large'?",
+        ),
+        (
+            "matrix.students",
+            [{"name": "direct"}, {"name": "via", "through": ["gpt2-xl", "gpt2-large"]}],
+            "config.yaml: matrix.students.1.through: stands between the models of no cell",
+        ),
+        (
+            "matrix.students",
+            [
+                {"name": "direct"},
+                {"name": "via_opt-2.7b", "filter": 0.9},
+                {"name": "long", "through": ["opt-2.7b", "opt-6.7b"]},
+            ],
+            "config.yaml: matrix: 'long' needs a student through opt-2.7b, and the name "
+            "'via_opt-2.7b' is taken; declare it under another name",
+        ),
+        (
+            "targets.harmlessness.sets.gt.source.format",
+            "mesages",
+            "config.yaml: targets.harmlessness.sets.gt.source.format: "
+            "'mesages' is not valid; did you mean 'messages'?",
+        ),
+        (
+            "targets.harmlessness.sets.gt.source.columns",
+            {"choosen": "better"},
+            "config.yaml: targets.harmlessness.sets.gt.source.columns.choosen: "
+            "format messages has no field 'choosen'; did you mean 'chosen'?",
+        ),
+        (
+            "targets.honesty.sets.gt.source.columns",
+            {"prompt": "question", "chosen": "better"},
+            "config.yaml: targets.honesty.sets.gt.source.columns.chosen: format unknown_bench has "
+            "no field 'chosen'; known: admission, answer, label, prompt",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_the_mend(
+    key: str, value: Any, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError) as error:
+        experiment.load(changed(key, value))
+    assert str(error.value) == message
+
+
+def test_a_list_of_strengths_is_as_many_conflicts():
+    listed = [{"name": "explicit", "alpha": 0.5}, {"name": "explicit_0.25", "alpha": 0.25}]
+    conflicts = experiment.load(changed("conflicts.explicit", listed)).conflicts
+    spelt_out = PAPER["conflicts"] | {"explicit_0.25": {"kind": "explicit", "alpha": 0.25}}
+    assert {name: conflict.model_dump() for name, conflict in conflicts.items()} == spelt_out
+
+
+def test_the_file_named_is_the_one_that_sets_the_key(tmp_path: Path):
+    overlay = tmp_path / "experiment.yaml"
+    overlay.write_text("probe: {threshold: 2}\n")
+    with pytest.raises(UserError, match=rf"^{overlay}: probe\.threshold: "):
+        experiment.load(changed("probe.threshold", 2), [ROOT / "config.yaml", overlay])
+
+
+@pytest.mark.parametrize("environment", ["training", "analysis"])
+def test_conda_environments_hold_the_locked_versions(environment: str):
+    lock = (ROOT / "uv.lock").read_text()
+    packages = yaml.safe_load((ROOT / f"envs/{environment}.yaml").read_text())["dependencies"]
+    pinned = next(item["pip"] for item in packages if isinstance(item, dict))
+    for pin in pinned:
+        name, version = pin.split("==")
+        assert f'name = "{name}"\nversion = "{version}"\n' in lock

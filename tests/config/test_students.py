@@ -1,0 +1,77 @@
+"""Variants of a cell's student: which cells have them, who labels what for whom."""
+
+import pytest
+from test_settings import changed
+
+from workflow_scripts.config import experiment, matrix
+from workflow_scripts.config.students import Student, supervisor, with_intermediates
+
+DIRECT = {"name": "direct"}
+MODELS = ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("through", "weak", "strong", "models", "fits"),
+    [
+        (["b"], "a", "c", MODELS, True),
+        (["b"], "b", "c", MODELS, False),
+        (["b"], "a", "b", MODELS, False),
+        (["c"], "a", "b", MODELS, False),
+        (["b", "c"], "a", "d", MODELS, True),
+        (["c", "b"], "a", "d", MODELS, False),
+        (["unranked"], "a", "b", MODELS, True),
+        # Explicit pairs say nothing of an order.
+        (["c"], "a", "b", [], True),
+        (["a"], "a", "b", [], False),
+    ],
+)
+def test_a_chain_leads_from_weak_to_strong(through, weak, strong, models, fits):
+    assert Student(name="via", through=through).fits(weak, strong, models) == fits
+
+
+def test_cells_are_those_between_whose_models_a_chain_stands():
+    students = [
+        DIRECT,
+        {"name": "sure", "filter": 0.75},
+        {"name": "via", "through": ["gpt2-large", "gpt2-xl"]},
+    ]
+    config = experiment.load(changed("matrix.students", students))
+    cells = [cell for cell in matrix.cells(config) if cell.conflict == "none"]
+    of_students = {
+        variant: [(cell.weak, cell.strong) for cell in cells if cell.variant == variant]
+        for variant in ("", "/sure", "/via")
+    }
+    assert of_students[""] == of_students["/sure"]
+    assert len(of_students[""]) == 3 * 21
+    # 2 models below gpt2-large, 3 above gpt2-xl, 3 scenarios.
+    assert len(of_students["/via"]) == 3 * 2 * 3
+    assert set(of_students["/via"]) == {
+        (weak, strong)
+        for weak in ("gpt2", "gpt2-medium")
+        for strong in ("opt-2.7b", "opt-6.7b", "mistral-7b")
+    }
+
+
+def test_every_link_of_a_chain_is_a_student_and_sets_take_turns():
+    declared = [
+        Student(name="direct"),
+        Student(name="sure_b", through=("b",), filter=0.75),
+        Student(name="by_b", through=("b",)),
+        Student(name="long", through=("b", "c", "d")),
+    ]
+    students = with_intermediates(declared)
+    assert [student.name for student in students] == [
+        *("direct", "sure_b", "by_b", "long", "via_b_c"),
+    ]
+    named = {student.name: student for student in students}
+    # Each link's student, the set it is trained on, and the set it labels for the next.
+    chain = [named["long"]]
+    while chain[0].through:
+        chain.insert(0, supervisor(chain[0], students))
+    assert [(link.name, link.trained_on, link.labels) for link in chain] == [
+        ("direct", "weak", "gt"),
+        ("by_b", "gt", "weak"),
+        ("via_b_c", "weak", "gt"),
+        ("long", "gt", "weak"),
+    ]
+    assert supervisor(named["sure_b"], students) == named["direct"]

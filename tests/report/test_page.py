@@ -1,0 +1,183 @@
+"""The report's page and tables, the page in a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT
+from test_report import probes, run_stage, table  # noqa: F401
+
+from workflow_scripts.core.files import write_table
+from workflow_scripts.report import page, tables
+from workflow_scripts.report.cell_table import as_table
+from workflow_scripts.report.figures import registry
+
+CHROMIUM = shutil.which("chromium")
+SETTINGS = {
+    "matrix": {
+        "targets": ["harmlessness"],
+        "scenarios": ["simpo", "dpo"],
+        "conflicts": ["none", "explicit", "implicit"],
+        "seeds": [0, 1, 2],
+    },
+    "models": {"small": {"id": "<b>not bold</b>"}},
+    "probe": {"threshold": 0.75},
+}
+RECORD = {"seconds": 1800, "device": "cpu", "versions": {"torch": "2.15.0"}}
+DATA = {"sets": {"gt": {"kept": 1000, "revision": None, "source": {"path": "gt.jsonl"}}}}
+
+
+@pytest.fixture(scope="module")
+def html(table, tmp_path_factory):  # noqa: F811
+    folder = tmp_path_factory.mktemp("report") / "results/report"
+    reliability = table.with_name("reliability.parquet")
+    given = ("--cells", table, "--target", "harmlessness", "--output", folder / "figures")
+    run_stage(registry, *given, "--reliability", reliability)
+    record, data = folder.parent / "train.json", folder.parent / "harmlessness/report.json"
+    data.parent.mkdir()
+    record.write_text(json.dumps(RECORD))
+    data.write_text(json.dumps(DATA))
+    given = ("--cells", table, "--figures", folder / "figures", "--output", folder / "index.html")
+    run_stage(page, *given, "--settings", json.dumps(SETTINGS), "--data", data, "--records", record)
+    return folder / "index.html"
+
+
+def in_browser(html, script, width=1280):
+    """Return what ``script`` leaves in the title of the page, run in a frame of that width."""
+    driven, frame = (html.with_name(f"{name}-{width}.html") for name in ("driven", "frame"))
+    told = f"<script>{script}; parent.postMessage(document.title, '*')</script></body>"
+    driven.write_text(html.read_text().replace("</body>", told))
+    # A window can't be as narrow as a telephone, a frame can.
+    frame.write_text(
+        f'<iframe src="{driven.name}" style="width: {width}px; height: 900px; border: 0"></iframe>'
+        "<script>onmessage = told => { document.title = told.data; }</script>"
+    )
+    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000")
+    ran = subprocess.run(
+        [str(CHROMIUM), *options, "--dump-dom", frame.as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    found = re.search(r"<title>(.*?)</title>", ran.stdout, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"
+)
+
+
+def test_the_page_refers_to_nothing_outside_but_probes(html, probes):  # noqa: F811
+    text = html.read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#|[./])""", text)
+    assert "http" not in re.sub(r"base64,[^\"]*|http-equiv", "", text)
+    links = re.findall(r'href="([^#"]+)"', text)
+    assert len(links) == len(probes)
+    assert all((html.parent / link).is_file() for link in links)
+    assert "<b>not bold</b>" not in text
+
+
+def test_the_page_has_each_claim_figure_and_cell(html):
+    text = html.read_text()
+    assert len(re.findall(r"On this run: (?:holds|does not hold|too little data)", text)) == 3
+    assert all(f'id="{name}-harmlessness"' in text for name in registry.FIGURES)
+    assert text.count("Probe of ") == 24
+
+
+@needs_chromium
+def test_the_table_sorts_and_filters_by_keyboard(html):
+    shown = in_browser(
+        html,
+        """
+        const column = headings.indexOf("DS");
+        const button = table.tHead.rows[0].cells[column].children[0];
+        const values = () => rows.map(row => row.cells[column].dataset.value);
+        button.focus();
+        const focused = document.activeElement === button;
+        button.click(); const rising = values();
+        button.click(); const falling = values();
+        words.value = "dpo expl"; words.dispatchEvent(new Event("input"));
+        const filtered = rows.filter(row => !row.hidden).map(row => row.textContent);
+        document.title = JSON.stringify({focused, rising, falling, filtered,
+          said: shown.textContent, sorted: button.parentElement.ariaSort});
+        """,
+    )
+    assert shown["focused"]
+    assert shown["sorted"] == "descending"
+    for name, reverse in (("rising", False), ("falling", True)):
+        values = [float(value) for value in shown[name] if value]
+        assert values == sorted(values, reverse=reverse)
+        assert shown[name][len(values) :] == [""] * 8  # without conflict no score: last either way
+    assert len(shown["filtered"]) == 3
+    assert shown["said"] == "3 of 24 cells"
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1280, 390])
+def test_only_tables_and_figures_scroll_sideways(html, width):
+    shown = in_browser(
+        html,
+        "document.title = JSON.stringify([document.documentElement.scrollWidth, innerWidth])",
+        width,
+    )
+    page_width, window_width = shown
+    assert page_width <= window_width == width
+
+
+def test_tables_show_each_cell_in_both_formats(table, tmp_path):  # noqa: F811
+    run_stage(tables, "--cells", table, "--output", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2 * len(tables.TABLES)
+    rows = pq.read_table(table).to_pylist()
+    of_cell = next(
+        row for row in rows if row["scenario"] == "dpo" and row["conflict"] == "explicit"
+    )
+    text = (tmp_path / "deception_score.md").read_text()
+    assert f"{of_cell['deception_score']:.2f} [{of_cell['deception_score_low']:.2f}, " in text
+    assert "±" in text  # three seeds
+    assert len(text.splitlines()) == 2 + 2 + 6
+    latex = (tmp_path / "accuracies.tex").read_text()
+    assert r"Accuracy on the test pairs: weak ceiling, student under each" in latex
+    assert latex.count(r"\\") == 1 + 6
+    assert "Too little data" in (tmp_path / "bootstrapping.tex").read_text()
+
+
+def test_variants_stand_beside_their_direct_students(table, tmp_path):  # noqa: F811
+    rows = [
+        row | {"student": "direct", "through": "", "filter": None}
+        for row in pq.read_table(table).to_pylist()
+    ]
+    changed = {"bootstrapped": ("medium", None), "confident": ("", 0.75)}
+    more = [
+        row | {"student": name, "through": through, "filter": least, "deception_score": 0.0}
+        for name, (through, least) in changed.items()
+        for row in rows
+        if (row["weak"], row["strong"], row["conflict"]) == ("small", "large", "explicit")
+    ]
+    names = {name: [row[name] for row in rows + more] for name in ("student", "through")}
+    numbers = [{k: v for k, v in row.items() if k not in names} for row in rows + more]
+    columns = as_table(numbers).to_pydict() | names
+    write_table(tmp_path / "cells.parquet", pa.table(columns))
+    run_stage(tables, "--cells", tmp_path / "cells.parquet", "--output", tmp_path)
+    for name in ("bootstrapping", "high_confidence"):
+        body = (tmp_path / f"{name}.md").read_text().splitlines()[4:]
+        assert len(body) == 2  # one a scenario
+        for line in body:
+            straight, variant, change = (part.split() for part in line.strip("| ").split("|")[-3:])
+            assert float(variant[0]) == 0
+            assert float(change[0]) == pytest.approx(-float(straight[0]))
+    direct_only = (tmp_path / "deception_score.md").read_text()
+    run_stage(tables, "--cells", table, "--output", tmp_path / "without")
+    assert (tmp_path / "without/deception_score.md").read_text() == direct_only
+
+
+def test_every_figure_has_a_module_and_a_caption():
+    for name in registry.FIGURES:
+        assert (ROOT / f"workflow_scripts/report/figures/{name}.py").is_file()
+        assert registry.caption(name).endswith(".")

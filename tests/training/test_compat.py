@@ -1,0 +1,193 @@
+"""Each compatibility switch changes what it says, and reruns what depends on it and no more."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from test_training import FAMILIES, margins, run, save_base, write_pairs
+
+from workflow_scripts.config import experiment, training
+from workflow_scripts.config.conflicts import Explicit, Implicit
+from workflow_scripts.data.pairs import high_confidence, read_pairs
+from workflow_scripts.models import checkpoints
+from workflow_scripts.models.scorer import PairScorer, Readout
+from workflow_scripts.models.tokenise import TokenSequences
+from workflow_scripts.reruns import slices
+from workflow_scripts.training import data_order, losses
+from workflow_scripts.training.objectives import Preference
+
+PAPER = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
+SCENARIOS = ("reward_model", "simpo", "dpo")
+CONFLICTS = ("none", "explicit", "implicit", "implicit_matched")
+MARGIN = {"bos_in_response", "dpo_weak_labels"}
+
+
+def every_slice(compat):
+    """Return the slice of each stage, by its name, under the paper's configuration."""
+    students = [{"name": "direct"}, {"name": "high_confidence", "filter": 0.75}]
+    matrix = PAPER["matrix"] | {"students": students}
+    config = experiment.load(PAPER | {"compat": compat, "matrix": matrix})
+    cell = ("gpt2", "gpt2-xl")
+    by_stage: dict[tuple[str, ...], str] = {
+        ("prepare_data",): slices.prepare_data(config, "harmlessness"),
+        ("base_model",): slices.base_model(config, "gpt2"),
+        ("sft",): slices.sft(config, "harmlessness", "gpt2", "0"),
+        ("reference",): slices.reference(config),
+    }
+    for scenario in SCENARIOS:
+        place = ("harmlessness", scenario)
+        by_stage |= {
+            ("ground_truth", scenario): slices.ground_truth(config, *place, "gpt2", "0"),
+            ("weak_labels", scenario): slices.weak_labels(config, scenario),
+            ("predictions", scenario): slices.readout(config, scenario),
+        }
+        for student, variant in (("direct", ""), ("high_confidence", "/high_confidence")):
+            for supervision in ("labels", "mixture", "matched_mixture"):
+                sft = (*place, *cell, supervision, variant, "0")
+                name = ("student_sft", scenario, supervision, student)
+                by_stage[name] = slices.student_sft(config, *sft)
+            for conflict in CONFLICTS:
+                of = (*place, *cell, conflict, variant, "0")
+                name = (scenario, conflict, student)
+                by_stage["student", *name] = slices.weak_to_strong(config, *of)
+                by_stage["probe", *name] = slices.probe(config, *of)
+    return by_stage
+
+
+@pytest.mark.parametrize(
+    ("switch", "depends"),
+    [
+        ("reward_pooling", lambda s: "reward_model" in s and "student_sft" not in s),
+        ("dpo_weak_labels", lambda s: "dpo" in s and "ground_truth" not in s),
+        ("explicit_trigger", lambda s: {"dpo", "explicit"} <= set(s)),
+        (
+            "bos_in_response",
+            lambda s: bool({"sft", "reference", "student_sft", "simpo", "dpo"} & set(s)),
+        ),
+        ("filter_peek", lambda s: "high_confidence" in s),
+        ("implicit_steps", lambda s: bool({"implicit_matched", "matched_mixture"} & set(s))),
+    ],
+)
+def test_a_switch_is_in_the_settings_of_what_depends_on_it_and_of_nothing_else(switch, depends):
+    fixed, reference = every_slice({}), every_slice({switch: "reference"})
+    assert {s for s in fixed if fixed[s] != reference[s]} == {s for s in fixed if depends(s)}
+    for stage in filter(depends, fixed):
+        before, after = json.loads(fixed[stage]), json.loads(reference[stage])
+        assert (before["compat"].pop(switch), after["compat"].pop(switch)) == ("fixed", "reference")
+        assert before == after
+
+
+def test_everything_is_fixed_unless_said_otherwise():
+    assert set(experiment.load(PAPER).compat.model_dump().values()) == {"fixed"}
+    assert experiment.load(PAPER).compat == training.Compat()
+
+
+def test_rewards_are_read_at_the_last_token_or_at_the_count_of_nonzero_ones(tmp_path):
+    model = checkpoints.load_base(save_base(tmp_path / "base", FAMILIES["gpt2"]), Readout.REWARD)
+    torch.nn.init.normal_(model.get_parameter("score.weight"))
+
+    def rewards(readout, *texts, start=1):
+        lengths = np.array([len(text) for text in texts])
+        begins = np.cumsum(lengths) - lengths
+        # Where responses begin, on which no reward depends: texts with a prompt share it.
+        starts = np.full(len(texts), start)
+        sequences = TokenSequences(np.concatenate(texts), begins, lengths, starts)
+        with torch.inference_mode():
+            return PairScorer(model, readout)(**sequences.padded(np.arange(len(texts))[None]))
+
+    three_not_zero, none_zero = [5, 0, 7, 0, 9], [5, 6, 7]
+    fixed = rewards(Readout.REWARD, three_not_zero, none_zero)
+    reference = rewards(Readout.REWARD_AT_NONZERO_COUNT, three_not_zero, none_zero)
+    third_token = rewards(Readout.REWARD, [5, 0, 7])
+    torch.testing.assert_close(reference[:1], third_token)
+    torch.testing.assert_close(reference[1], fixed[1])
+    assert abs(reference[0] - fixed[0]) > 0.01
+    for prompt, chosen in (([5, 0, 7], [0, 9]), ([5, 0, 0], [0, 0])):
+        texts = [prompt + chosen, [*prompt, 6]]
+        alone = torch.cat([rewards(Readout.REWARD_AT_NONZERO_COUNT, text) for text in texts])
+        together = rewards(Readout.REWARD_AT_NONZERO_COUNT, *texts, start=3)
+        torch.testing.assert_close(together, alone)
+
+
+@pytest.mark.parametrize("stage", ["weak_labels", "predict"])
+def test_dpo_margins_are_relative_to_the_reference_model_or_the_policys_alone(stage, tmp_path):
+    base = save_base(tmp_path / "base", FAMILIES["gpt2"])
+    pairs = write_pairs(tmp_path / "pairs.parquet", 12)
+    ids = pq.read_table(pairs)["id"].to_pylist()
+    shift = np.linspace(-9, 9, 12)
+    frozen = pa.table({"id": ids, "chosen": shift - 40, "rejected": np.full(12, -40.0)})
+    pq.write_table(frozen, tmp_path / "reference.parquet")
+
+    def scored(compat, *more):
+        given = {"objective": "dpo", "beta": 0.1, "max_length": 48, "compat": compat}
+        output = tmp_path / "scored.parquet"
+        run(
+            stage,
+            *("--settings", json.dumps(given), "--model", base, "--pairs", pairs),
+            *("--micro-batch", 4, "--threads", 1, "--output", output, *more),
+        )
+        return margins(output), pq.read_table(output).to_pydict()
+
+    relative, labels = scored({}, "--reference", tmp_path / "reference.parquet")
+    alone, of_policy = scored({"dpo_weak_labels": "reference"})
+    np.testing.assert_allclose(alone - relative, shift, atol=1e-9)
+    assert (np.sign(alone) != np.sign(relative)).any()
+    if stage == "weak_labels":
+        for z, written in ((relative, labels), (alone, of_policy)):
+            assert written["label"] == (z > 0).astype(int).tolist()
+            np.testing.assert_allclose(written["probability"], 1 / (1 + np.exp(-0.1 * z)))
+
+
+@pytest.mark.parametrize(
+    ("without_reference", "paid"), [(False, [0, 1, 0, 1]), (True, [0, 1, 1, 0])]
+)
+def test_the_explicit_trigger_in_dpo_sees_the_reference_model_or_not(without_reference, paid):
+    of_policy = torch.tensor([2.0, -2.0, -2.0, 2.0])
+    of_reference = torch.tensor([1.0, -1.0, -3.0, 3.0])
+    label = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    objective = Preference(
+        lambda z, p: losses.dpo(z, p, beta=0.1),
+        Explicit(alpha=0.5),
+        trigger_without_reference=without_reference,
+    )
+    scores = torch.cat([of_policy, torch.zeros(4)])
+    loss, margin = objective(scores, label, of_reference)
+    z = np.array([1.0, -1.0, 1.0, -1.0])  # the loss's margin, whatever the trigger sees
+    assert margin is not None
+    assert margin.tolist() == z.tolist()
+    supervised = np.logaddexp(0, -0.1 * z * [1, 1, -1, -1])
+    reversed_truth = np.logaddexp(0, 0.1 * z)
+    np.testing.assert_allclose(loss, supervised + 0.5 * reversed_truth * paid, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("peek", "kept"),
+    [(False, [True, True, False, False, True]), (True, [True, True] + [False] * 3)],
+)
+def test_the_high_confidence_filter_drops_wrong_labels_only_where_it_peeks(peek, kept):
+    probability = np.array([0.9, 0.75, 0.74, 0.26, 0.25])
+    assert high_confidence(probability, 0.75, peek=peek).tolist() == kept
+
+
+def test_file_order_is_the_files_own_and_epochs_follow_without_a_gap():
+    lengths = np.array([9, 8, 7, 6, 5])
+    order = data_order.as_in_file(lengths, batch_size=2, epochs=2)
+    assert [set(batch) for batch in order] == [{0, 1}, {2, 3}, {4, 0}, {1, 2}, {3, 4}]
+    assert order[0].tolist() == [1, 0]  # by length inside a batch, for less padding
+    # Three whole batches in seven pairs: the last pair is left out.
+    assert data_order.as_in_file(np.ones(7, np.int64), batch_size=2, epochs=1).max() == 5
+    # Shuffled epochs have batches of their own: two of two pairs each time.
+    assert data_order.shuffled(lengths, batch_size=2, epochs=2, seed="a").shape == (4, 2)
+
+
+def test_helpful_pairs_are_spread_evenly_over_the_labelled_ones(tmp_path):
+    weak = read_pairs(str(write_pairs(tmp_path / "weak.parquet", 2)))
+    helpful = read_pairs(str(write_pairs(tmp_path / "helpful.parquet", 4)))
+    mixed = Implicit().data(weak, helpful)
+    assert [id_.split("-")[0][0] for id_ in mixed.ids] == list("hwhhwh")
+    assert mixed.prompts[:2] == [helpful.prompts[0], weak.prompts[0]]

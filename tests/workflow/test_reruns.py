@@ -1,0 +1,357 @@
+"""What a change reruns: DESIGN.md section 4, row by row, by real Snakemake on a finished DAG.
+
+A job is written as its rule and its first output below ``results/``.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, command
+
+TINY = ("--configfile", "profiles/demo/experiment.yaml", "tests/tiny.yaml")
+REPORT = r"(cells|tables|figures|page) "
+NOTHING = r"(?!)"
+CONFIGURATION = {
+    "nothing": ((), NOTHING),
+    "micro-batch": (("execution={micro_batch: 16}",), NOTHING),
+    "threads": (("execution={threads: 2}",), NOTHING),
+    "TensorBoard": (("execution={tensorboard: true}",), NOTHING),
+    "warm start": (("execution={warm_start: false}",), NOTHING),
+    "kept checkpoints": (("keep_checkpoints=false",), NOTHING),
+    "scenarios.simpo.beta": (("scenarios={simpo: {beta: 2.5}}",), r"\S+ \S*/simpo/"),
+    "conflicts.explicit.alpha": (("conflicts={explicit: {alpha: 0.25}}",), r"\S+ \S*/explicit/"),
+    "probe.threshold": (("probe={threshold: 0.8}",), r"probe "),
+    "one model": (("models={middle: {pretrain: {steps: 5}}}",), r"\S+ \S*\bmiddle\b"),
+    "a compatibility switch": (
+        ("compat={explicit_trigger: reference}",),
+        r"\S+ \S*/dpo/.*/explicit/",
+    ),
+}
+"""By change: what --config adds, and which jobs it reruns besides the report."""
+ADDITIONS = {
+    "a model": "matrix={models: [small, middle, strong]}",
+    "a seed": "matrix={seeds: [0, 1]}",
+    "a conflict": "matrix={conflicts: [none, explicit, implicit, implicit_matched]}",
+}
+ELSEWHERE = {
+    "partition and time limit": ("--default-resources", "slurm_partition=other", "runtime=5"),
+    "resources": ("--set-resources", "ground_truth:mem_mb=9999", "probe:runtime=9"),
+    "threads of a rule": ("--set-threads", "ground_truth=2"),
+    "a profile": ("--workflow-profile", "none", "--jobs", "1"),
+}
+
+
+def edited(module: str, old: str, new: str) -> Callable[[Path], None]:
+    """Return a change to a checkout: other text in one file."""
+
+    def change(checkout: Path) -> None:
+        file = checkout / "workflow_scripts" / module
+        text = file.read_text()
+        assert text.count(old) == 1, f"{module} says {old!r} {text.count(old)} times"
+        file.write_text(text.replace(old, new))
+
+    return change
+
+
+def otherwise_written(checkout: Path) -> None:
+    """Change every comment, docstring, blank line and line break of the project."""
+    for file in (checkout / "workflow_scripts").rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+                node
+            ):
+                node.body[0] = ast.Expr(ast.Constant("Said in other words."))
+        file.write_text(f"# A comment\n\n{ast.unparse(ast.fix_missing_locations(tree))}\n")
+
+
+CODE = {
+    "comments, docstrings, formatting": (otherwise_written, NOTHING),
+    "an unrelated function": (
+        edited(
+            "training/losses.py", "def sft(", "def unused() -> None:\n    return None\n\n\ndef sft("
+        ),
+        NOTHING,
+    ),
+    "a message": (edited("data/pairs.py", "holds no pairs", "is empty"), NOTHING),
+    "progress": (edited("training/telemetry.py", "SILENCE = 60.0", "SILENCE = 30.0"), NOTHING),
+    "the DPO loss": (
+        edited(
+            "training/losses.py",
+            "_side(label, margin) * margin)\n",
+            "margin * _side(label, margin))\n",
+        ),
+        r"\S+ \S*/dpo/",
+    ),
+    "the explicit conflict": (
+        edited("training/losses.py", "margin.detach() < 0", "margin.detach() <= 0"),
+        r"\S+ \S*/explicit/",
+    ),
+    "a probe's figure": (edited("measures/deception.py", "no pair was taxed", "no tax"), r"probe "),
+}
+"""By change: how a copy of the checkout is changed, and which jobs it reruns besides the report."""
+REPORTED = {
+    "a plot": (
+        edited("report/figures/accuracies.py", "TALL = 12", "TALL = 13"),
+        r"(figures|page) ",
+    ),
+    "the page": (edited("report/templates/page.html.j2", "</body>", "<hr></body>"), r"page "),
+}
+"""Changes of the report alone: the page shows the figures, so it's made again with them."""
+
+
+def jobs(folder: Path, *arguments: str, checkout: Path = ROOT) -> set[str]:
+    """Return the jobs that Snakemake would run in ``folder``."""
+    return listed(snakemake(folder, *TINY, "--dry-run", *arguments, checkout=checkout))
+
+
+def snakemake(folder: Path, *arguments: str, checkout: Path = ROOT, status: int = 0) -> str:
+    """Run the workflow of a checkout in ``folder`` and return what it said."""
+    ran = subprocess.run(
+        command(folder, *arguments),
+        cwd=checkout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == status, ran.stdout[-4000:]
+    return ran.stdout
+
+
+def listed(told: str) -> set[str]:
+    """Return the jobs that Snakemake told of."""
+    blocks = re.findall(r"^(?:local)?rule (\w+):\n((?:    .+\n)*)", told, re.MULTILINE)
+    found = set()
+    for rule, block in blocks:
+        output = re.search(r"^    output: results/([^ ,\n]+)", block, re.MULTILINE)
+        if output:
+            found.add(f"{rule} {output[1]}")
+    return found
+
+
+def matching(pattern: str, among: set[str]) -> set[str]:
+    """Return the jobs that begin as ``pattern`` says."""
+    return {job for job in among if re.match(pattern, job)}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which the tiny DAG was run."""
+    folder = tmp_path_factory.mktemp("finished")
+    ran = subprocess.run(
+        [*command(folder, *TINY), "--quiet", "all"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def every_job(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Return the jobs of the tiny DAG."""
+    return jobs(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture(scope="module")
+def fabricated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a folder with the files of a finished DAG, empty, and its configuration.
+
+    A model is from the hub, another from a local folder.
+    """
+    folder = tmp_path_factory.mktemp("fabricated")
+    local = folder / "local"
+    local.mkdir()
+    (local / "model.safetensors").touch()
+    os.utime(local / "model.safetensors", (0, 0))
+    os.utime(local, (0, 0))
+    experiment = folder / "experiment.json"
+    matrix = {"targets": ["harmlessness"], "models": ["gpt2", "mine"], "scenarios": ["dpo"]}
+    models = {"mine": {"path": str(local)}}
+    experiment.write_text(json.dumps({"matrix": matrix, "models": models}))
+    of_snakemake = ("--snakefile", "Snakefile", "--directory", folder, "--configfile", experiment)
+    finish = [sys.executable, "-m", "benchmarks.planning.finish", *of_snakemake]
+    subprocess.run(finish, cwd=ROOT, check=True)
+    return folder, experiment
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Return a copy of the code."""
+    folder = tmp_path / "checkout"
+    for name in ("rules", "workflow_scripts", "profiles", "envs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "tests").mkdir()
+    for name in ("Snakefile", "config.yaml", "tests/tiny.yaml"):
+        shutil.copyfile(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """Return a copy of the finished folder, times of files included."""
+    return shutil.copytree(finished, tmp_path / "copied")
+
+
+@pytest.mark.parametrize("change", CONFIGURATION)
+def test_a_change_of_the_configuration_reruns_what_depends_on_it(
+    change: str, finished: Path, every_job: set[str]
+):
+    configuration, pattern = CONFIGURATION[change]
+    arguments = ("--config", *configuration) if configuration else ()
+    expected = matching(pattern, every_job)
+    if expected:
+        expected |= matching(REPORT, every_job)
+    assert jobs(finished, *arguments) == expected
+
+
+@pytest.mark.parametrize("addition", ADDITIONS)
+def test_an_addition_runs_new_cells_and_the_report_alone(
+    addition: str, finished: Path, every_job: set[str], tmp_path: Path
+):
+    arguments = ("--config", ADDITIONS[addition])
+    new = jobs(tmp_path, *arguments) - every_job
+    assert len(matching("probe ", new)) >= 3
+    assert jobs(finished, *arguments) == new | matching(f"{REPORT}|names_of_files ", every_job)
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_running_it_elsewhere_reruns_nothing(where: str, finished: Path):
+    assert jobs(finished, *ELSEWHERE[where]) == set()
+
+
+@pytest.mark.parametrize("change", CODE | REPORTED)
+def test_a_change_of_the_code_reruns_what_uses_it(
+    change: str, finished: Path, every_job: set[str], checkout: Path
+):
+    apply, pattern = (CODE | REPORTED)[change]
+    apply(checkout)
+    expected = matching(pattern, every_job)
+    if expected and change not in REPORTED:
+        expected |= matching(REPORT, every_job)
+    assert jobs(finished, checkout=checkout) == expected
+
+
+def test_a_deleted_checkpoint_whose_predictions_stand_reruns_nothing(copied: Path):
+    checkpoints = list(copied.glob("results/**/checkpoint"))
+    assert len(checkpoints) > 10
+    for checkpoint in checkpoints:
+        shutil.rmtree(checkpoint)
+    assert jobs(copied) == set()
+
+
+def test_what_should_not_move_is_left_alone(copied: Path):
+    """Run a change: the jobs are those that were planned, and no other file is touched."""
+    change = ("--config", "conflicts={explicit: {alpha: 0.25}}", "matrix={scenarios: [simpo]}")
+    before = contents(copied)
+    planned = jobs(copied, *change)
+    assert listed(snakemake(copied, *TINY, *change)) == planned
+    after = contents(copied)
+    moved = {path for path in before if after[path] != before[path]}
+    assert any(path.endswith("explicit/seed0/predictions.parquet") for path in moved)
+    assert {
+        path for path in moved if not re.search(r"/explicit/|^report/|^\.names/", path)
+    } == set()
+    assert jobs(copied, *change) == set()
+
+
+def test_a_new_revision_of_a_model_reruns_what_is_made_of_it(fabricated: tuple[Path, Path]):
+    folder, experiment = fabricated
+    given = ("--configfile", str(experiment), "--dry-run")
+    assert listed(snakemake(folder, *given)) == set()
+    revision = f"models={{gpt2: {{revision: {'1' * 40}}}}}"
+    told = snakemake(folder, *given, "--config", revision)
+    expected = listed(snakemake(folder, *given, "--forceall"))
+    of_gpt2 = matching(rf"\S+ \S*\bgpt2\b|{REPORT}", expected)
+    assert listed(told) == of_gpt2 != expected
+
+
+def test_a_file_written_over_in_a_local_model_reruns_what_is_made_of_it(
+    fabricated: tuple[Path, Path],
+):
+    folder, experiment = fabricated
+    weights = folder / "local/model.safetensors"
+    weights.write_bytes(b"other weights")
+    planned = listed(snakemake(folder, "--configfile", str(experiment), "--dry-run"))
+    os.utime(weights, (0, 0))
+    assert "local_model models/mine" in planned
+    assert "fetch_model models/gpt2" not in planned
+
+
+def test_the_files_of_thousands_of_cells_are_more_than_a_command_may_hold(
+    fabricated: tuple[Path, Path],
+):
+    folder, experiment = fabricated
+    given = ("--configfile", str(experiment), "--dry-run", "--printshellcmds", "--forceall")
+    commands = re.findall(r"workflow_scripts (?:cells|page) .*", snakemake(folder, *given))
+    assert len(commands) == 2
+    assert not [command for command in commands if "/seed0" in command]
+
+
+def contents(folder: Path) -> dict[str, tuple[str, int]]:
+    """Return the hash and the time of every result, by its path."""
+    results = folder / "results"
+    return {
+        file.relative_to(results).as_posix(): (
+            hashlib.sha256(file.read_bytes()).hexdigest(),
+            file.stat().st_mtime_ns,
+        )
+        for file in results.rglob("*")
+        if file.is_file()
+        and not re.match(r"logs/|\.provenance/", file.relative_to(results).as_posix())
+    }
+
+
+def test_verify_names_what_is_wrong_and_has_it_made_again(copied: Path):
+    results = copied / "results"
+    before = contents(copied)
+    predictions = results / "ground_truth/substances/dpo/small/seed0/predictions.parquet"
+    predictions.write_bytes(predictions.read_bytes()[:-20])
+    probe = next(results.glob("probes/*/simpo/*/*/explicit/*.json"))
+    probe.write_text(probe.read_text().replace('"pairs": 64', '"pairs": 65'))
+    half_written, unrecorded = (
+        results / "report" / name for name in (".cells.csv.1.partial", "mine.csv")
+    )
+    half_written.touch()
+    unrecorded.touch()
+    told = snakemake(copied, "verify", *TINY, status=1)
+    for kind in ("corrupt", "foreign", "half-written", "unrecorded"):
+        assert kind in told
+    report = {"cells", "tables", "figures", "page"}
+    made_again = {"ground_truth_predictions", "probe"} | report
+    assert {job.split()[0] for job in jobs(copied)} == made_again
+    snakemake(copied, *TINY, "--quiet", "all")
+    unrecorded.unlink()
+    snakemake(copied, "verify", *TINY)
+    same = {path: hashed for path, (hashed, _) in contents(copied).items()}
+    assert {path for path, (hashed, _) in before.items() if same[path] != hashed} == set()
+
+
+def test_another_version_of_a_library_is_told_of_and_reruns_nothing(copied: Path):
+    records = list(copied.glob("results/.provenance/versions/train-*.json"))
+    for record in records:
+        record.write_text(re.sub(r'("torch": )"[^"]*"', r'\1"1.0"', record.read_text()))
+    told = snakemake(copied, *TINY, "--dry-run")
+    assert "train (torch 1.0, now " in told
+    assert listed(told) == set()
+    assert len(matching("ground_truth ", jobs(copied, "--config", "strict_environment=true"))) == 6
+
+
+def test_another_parallelism_from_nothing_gives_the_same_bytes(finished: Path, tmp_path: Path):
+    snakemake(tmp_path, *TINY, "--cores", "1", "--config", "matrix={scenarios: [dpo]}")
+    alone, beside = contents(tmp_path), contents(finished)
+    measured = [path for path in alone if re.search(r"predictions\.parquet$|^probes/", path)]
+    assert len(measured) == 2 + 3 + 3
+    assert {path for path in measured if alone[path][0] != beside[path][0]} == set()

@@ -1,0 +1,1 @@
+"""What jobs need: GPU memory, hardware, tokens of work, Slurm partitions."""

@@ -1,0 +1,234 @@
+"""Which GPUs a model is trained on, how many, and for how long they are asked for.
+
+A model's entry in the configuration may say each of `gpu_model`, `gpus`, `nodes`, `zero` and
+`offload`; what it leaves out is the smallest choice that fits (``cluster/memory.py``). None of this
+enters a slice: where a model is trained reruns nothing.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from workflow_scripts.cluster import memory
+from workflow_scripts.cluster.memory import GB, Plan, Shape, Zero
+from workflow_scripts.config.experiment import Config
+from workflow_scripts.config.models import Model
+from workflow_scripts.core.errors import UserError
+
+UTILISATION = 0.3
+"""The share of a GPU's peak that trainings reach: what `plan` goes by until it has measured."""
+START_MINUTES = 20
+TIME_MARGIN = 3
+_PARTS = ("weights", "gradients", "optimizer", "casts", "activations", "logits", "buffers")
+ASSUMED_PARAMS = 1_500_000_000
+"""For a model whose entry has no `params`."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a rule asks the cluster for, and how it uses what it gets.
+
+    Attributes:
+        gpu: GPUs over all nodes, one rank each; 0 for a training on the CPU, one rank.
+        gpu_model: one of the configuration's `hardware`.
+        nodes: machines.
+        zero: DeepSpeed's ZeRO stage; 0 is none.
+        offload: whether the optimizer's state is in the host's memory.
+        checkpointing: whether activations are computed anew in the backward pass.
+        micro_batch: pairs in one forward of one rank; ranks times it divide the batch.
+        mem_mb: the host's memory for all ranks, in MB.
+        runtime_min: the time limit, in minutes.
+    """
+
+    gpu: int
+    gpu_model: str
+    nodes: int
+    zero: Zero
+    offload: bool
+    checkpointing: bool
+    micro_batch: int
+    mem_mb: int
+    runtime_min: int
+
+    @property
+    def ranks(self) -> int:
+        """Processes that train together."""
+        return max(1, self.gpu)
+
+
+def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Request:
+    """Return what a training of ``model`` on ``tokens`` tokens asks for.
+
+    Each further attempt gets twice the memory and time, and half the micro-batch.
+
+    Raises:
+        UserError: if the model's entry asks for what cannot be, or it fits none of the GPUs.
+    """
+    section = config.models[model]
+    shape = shape_of(section)
+    name, plan = _chosen(config, model, shape)
+    growth = 2 ** (attempt - 1)
+    seconds = training_seconds(config, model, tokens)
+    # Without a GPU all is in the host's memory, as if it were offloaded.
+    held = replace(plan, offload=plan.offload or section.gpus == 0)
+    return Request(
+        gpu=0 if section.gpus == 0 else plan.ranks,
+        gpu_model=name,
+        nodes=section.nodes,
+        zero=plan.zero,
+        offload=plan.offload,
+        checkpointing=plan.checkpointing,
+        micro_batch=_halved(plan.micro_batch, attempt - 1),
+        mem_mb=growth * math.ceil(memory.host(shape, held) / 1e6),
+        runtime_min=growth * (START_MINUTES + math.ceil(TIME_MARGIN * seconds / 60)),
+    )
+
+
+def scoring(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Request:
+    """Return what scoring texts with ``model`` asks for: one GPU of those it is trained on.
+
+    In float32 the 7B models' weights are 29 GB, so one GPU of the paper's holds any of its models;
+    without gradients there is nothing to share out.
+    """
+    section = config.models[model]
+    shape = shape_of(section)
+    name, plan = _chosen(config, model, shape)
+    growth = 2 ** (attempt - 1)
+    seconds = scoring_seconds(config, model, tokens)
+    alone = replace(plan, ranks=1, zero=0, offload=False, checkpointing=False)
+    return Request(
+        gpu=min(1, plan.ranks if section.gpus is None else section.gpus),
+        gpu_model=name,
+        nodes=1,
+        zero=0,
+        offload=False,
+        checkpointing=False,
+        micro_batch=_halved(config.execution.micro_batch, attempt - 1),
+        mem_mb=growth * math.ceil(memory.host(shape, alone) / 1e6),
+        runtime_min=growth * (START_MINUTES + math.ceil(TIME_MARGIN * seconds / 60)),
+    )
+
+
+def training_seconds(config: Config, model: str, tokens: int) -> float:
+    """Return about how long a training takes: 6 floating-point operations a weight and token.
+
+    Gradient checkpointing adds another forward pass, 2 more.
+    """
+    shape = shape_of(config.models[model])
+    name, plan = _chosen(config, model, shape)
+    operations = (8 if plan.checkpointing else 6) * shape.params * tokens
+    return operations / (plan.ranks * config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
+
+
+def scoring_seconds(config: Config, model: str, tokens: int) -> float:
+    """Return about how long one GPU takes to score texts: 2 operations a weight and token."""
+    shape = shape_of(config.models[model])
+    name, _ = _chosen(config, model, shape)
+    return tokens * 2 * shape.params / (config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
+
+
+def tokens_of_pairs(config: Config, pairs: int, epochs: int = 1) -> int:
+    """Return the most tokens that training on ``pairs`` pairs, two texts each, goes through."""
+    return 2 * config.training.max_length * pairs * epochs
+
+
+def shape_of(model: Model) -> Shape:
+    """Return a model's numbers: as its entry says, or by rule."""
+    if model.pretrain is not None:
+        made = model.pretrain.architecture
+        params = 16 * made.layers * made.width**2 + 2000 * made.width
+        return Shape.of(params, made.family, made.width, made.layers)
+    return Shape.of(model.params or ASSUMED_PARAMS, model.family, model.width, model.layers)
+
+
+def _chosen(config: Config, model: str, shape: Shape) -> tuple[str, Plan]:
+    """Return the GPU model and the plan: the first that fits of those the entry allows."""
+    section = config.models[model]
+    length = config.training.max_length
+    if section.gpus == 0:
+        return section.gpu_model or min(config.hardware), Plan(1, largest_micro_batch(config, 1))
+    plans = list(_plans(config, section))
+    for name, plan in plans:
+        if memory.fits(shape, plan, length, config.hardware[name].memory_gb * GB):
+            return name, plan
+    if section.gpu_model is not None and section.gpus is not None:
+        # Said in full, it is the user's word against an estimate: the thriftiest way is taken.
+        return plans[-1]
+    raise UserError(
+        f"models.{model}: its training fits no GPU of `hardware` in any way that its entry allows; "
+        "give it more `gpus`, `offload: true`, or say both `gpu_model` and `gpus` to try anyway"
+    )
+
+
+def _plans(config: Config, model: Model) -> Iterator[tuple[str, Plan]]:
+    """Yield GPU models and plans that an entry allows, what is cheapest and fastest first.
+
+    ZeRO-3 comes after every plan without it, since it moves all weights between GPUs in every
+    pass; offloading, slower still, comes last. Among the rest the least memory comes first; and
+    with the same GPUs, computing activations anew comes before a smaller micro-batch.
+    """
+    ways: list[tuple[Zero, bool]] = [(0, False), (2, False), (3, False), (2, True), (3, True)]
+    for groups in (ways[:2], *([way] for way in ways[2:])):
+        for name, gpus in _gpus(config, model):
+            for zero, offload in groups:
+                # One GPU has nobody to share with; several without ZeRO would only share the work.
+                alone = gpus == 1
+                if model.zero is None and not offload and alone != (zero == 0):
+                    continue
+                if model.zero not in (None, zero) or model.offload not in (None, offload):
+                    continue
+                largest = largest_micro_batch(config, gpus)
+                for micro_batch in _halvings(largest):
+                    for checkpointing in (False, True):
+                        yield name, Plan(gpus, micro_batch, zero, offload, checkpointing)
+
+
+def _gpus(config: Config, model: Model) -> list[tuple[str, int]]:
+    """Return the GPU models and numbers of GPUs that an entry allows, least memory first."""
+    allowed = []
+    for name, gpu in config.hardware.items():
+        if model.gpu_model not in (None, name):
+            continue
+        of_node = [n for n in (1, 2, 4, 8, 16) if n <= gpu.per_node] or [1]
+        counts = [n * model.nodes for n in of_node if n > 1 or model.nodes == 1]
+        if model.gpus is not None:
+            counts = [model.gpus]
+        batch = config.training.batch_size
+        allowed += [(gpu.memory_gb * n, name, n) for n in counts if batch % n == 0]
+    return [(name, count) for _, name, count in sorted(allowed)]
+
+
+def largest_micro_batch(config: Config, ranks: int) -> int:
+    """Return the configured micro-batch, or as much of it as divides a rank's share of a batch."""
+    return math.gcd(config.execution.micro_batch, config.training.batch_size // ranks)
+
+
+def _halvings(micro_batch: int) -> Iterator[int]:
+    """Yield ``micro_batch`` and its halves, as long as they are whole."""
+    while True:
+        yield micro_batch
+        if micro_batch % 2:
+            return
+        micro_batch //= 2
+
+
+def _halved(micro_batch: int, times: int) -> int:
+    """Return ``micro_batch`` halved so many times, or as often as it can be."""
+    halvings = list(_halvings(micro_batch))
+    return halvings[min(times, len(halvings) - 1)]
+
+
+def table(config: Config) -> str:
+    """Return docs/memory.md's table: where each model is trained, and what a GPU holds then."""
+    head = ("model", "GPUs", "ZeRO", "recompute", "micro-batch", *_PARTS, "GB a GPU", "host GB")
+    rows = [head, ("---",) * len(head)]
+    for model, section in config.models.items():
+        shape = shape_of(section)
+        name, plan = _chosen(config, model, shape)
+        need = memory.training(shape, plan, config.training.max_length)
+        parts = [getattr(need, part) for part in _PARTS]
+        numbers = [f"{size / GB:.1f}" for size in (*parts, need.total, memory.host(shape, plan))]
+        recompute = "yes" if plan.checkpointing else "no"
+        ways = (f"{plan.ranks} x {name}", str(plan.zero), recompute, str(plan.micro_batch))
+        rows.append((model, *ways, *numbers))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -1,0 +1,176 @@
+"""How much memory a training needs: a small model of what a GPU holds at its fullest moment.
+
+Weights, gradients and Adam's two moments are float32 (the weights are the master weights); matrix
+products run in bfloat16 through autocast. What is counted, by part, is in `Need`; docs/memory.md
+has the table for the paper's models. Nothing here imports torch.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+CHANGES_NO_RESULT = "how much of a device's memory the knobs of speed take"
+
+Zero = Literal[0, 2, 3]
+
+GB = 1e9
+USABLE = 0.9
+"""The share of a GPU's memory that tensors can fill; the rest is CUDA's, or lost between blocks."""
+BUCKET = 200_000_000
+"""Gradients that ZeRO reduces at once, in elements."""
+LIVE = 300_000_000
+"""Weights that ZeRO-3 keeps whole at once, in elements."""
+LOGIT_BYTES = 14
+"""By vocabulary entry and token: logits in bfloat16 and in float32, their softmax, its gradient."""
+RESIDUAL_BYTES = 4
+"""By width and token: what gradient checkpointing keeps of a layer, its input."""
+
+
+class Family(NamedTuple):
+    """What sets one family of models apart.
+
+    Attributes:
+        vocabulary: tokens.
+        aspect: width over layers, about.
+        saved: bytes that a layer keeps for the backward pass, by token and width; measured with
+            ``torch.autograd.graph.saved_tensors_hooks`` under bfloat16 autocast, without the
+            weights' own casts (tests/cluster/test_memory.py measures them again).
+    """
+
+    vocabulary: int
+    aspect: float
+    saved: float
+
+
+FAMILIES = {
+    "gpt2": Family(50_257, 36, 37),
+    "opt": Family(50_272, 80, 33),
+    "gpt_neox": Family(50_304, 80, 39),
+    "mistral": Family(32_000, 100, 60),
+    "llama": Family(128_256, 80, 67),
+    "qwen2": Family(151_936, 80, 67),
+}
+UNKNOWN = Family(151_936, 80, 70)
+"""For a family that is not listed: the most that any of the listed ones needs."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The numbers of a model on which its memory depends."""
+
+    params: int
+    width: int
+    layers: int
+    vocabulary: int
+    saved: float
+
+    @classmethod
+    def of(
+        cls, params: int, family: str | None, width: int | None = None, layers: int | None = None
+    ) -> "Shape":
+        """Fill in what is not given.
+
+        A transformer's layer holds about 12 width² weights, so width and layers follow from the
+        number of weights and the family's usual ratio of the two.
+        """
+        known = FAMILIES.get(family or "", UNKNOWN)
+        if layers is None:
+            by_ratio = (params / (12 * known.aspect**2)) ** (1 / 3)
+            layers = max(1, round(by_ratio if width is None else params / (12 * width**2)))
+        if width is None:
+            width = max(1, round((params / (12 * layers)) ** 0.5))
+        return cls(params, width, layers, known.vocabulary, known.saved)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training is spread out.
+
+    Attributes:
+        ranks: GPUs that train together.
+        micro_batch: pairs in one forward of one rank.
+        zero: DeepSpeed's ZeRO stage, 0 for none.
+        offload: whether Adam's moments and the master weights are in the host's memory.
+        checkpointing: whether activations are computed anew in the backward pass.
+    """
+
+    ranks: int
+    micro_batch: int
+    zero: Zero = 0
+    offload: bool = False
+    checkpointing: bool = False
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one GPU holds at its fullest, in bytes by part."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+    casts: float
+    activations: float
+    logits: float
+    buffers: float
+
+    @property
+    def total(self) -> float:
+        """All parts together."""
+        return sum(getattr(self, part.name) for part in fields(self))
+
+
+def training(shape: Shape, plan: Plan, max_length: int) -> Need:
+    """Return what one GPU holds while it trains on pairs of texts of ``max_length`` tokens.
+
+    The worst case: every text is that long, and every token is a response's and so has logits.
+    """
+    tokens = 2 * plan.micro_batch * max_length
+    weights = 4.0 * shape.params
+    share = weights / plan.ranks
+    layer = weights / shape.layers
+    match plan.zero:
+        case 0:
+            held, gradients, optimizer = weights, weights, 2 * weights
+            # Data-parallel ranks copy gradients into buckets to reduce them.
+            buffers = weights if plan.ranks > 1 else 0.0
+        case 2:
+            held, gradients = weights, share
+            optimizer, buffers = 3 * share, 8.0 * BUCKET
+        case 3:
+            held, gradients = share, share
+            optimizer, buffers = 3 * share, 8.0 * BUCKET + max(4.0 * LIVE, 2 * layer)
+    if plan.offload:
+        optimizer = 0.0
+    per_layer = tokens * shape.width
+    activations = shape.saved * per_layer * shape.layers
+    casts = weights / 2
+    if plan.checkpointing:
+        activations = (RESIDUAL_BYTES * shape.layers + shape.saved) * per_layer
+        casts = layer / 2
+    return Need(
+        weights=held,
+        gradients=gradients,
+        optimizer=optimizer,
+        casts=casts,
+        activations=activations,
+        logits=LOGIT_BYTES * tokens * shape.vocabulary,
+        buffers=buffers,
+    )
+
+
+def host(shape: Shape, plan: Plan) -> float:
+    """Return the bytes of the host's memory that a training needs on all ranks together.
+
+    Every rank reads the whole model before it takes its share; offloading adds the master weights
+    and Adam's moments, once.
+    """
+    process = 4 * GB
+    return plan.ranks * (process + 5.0 * shape.params) + (12.0 * shape.params * plan.offload)
+
+
+def fits(shape: Shape, plan: Plan, max_length: int, gpu_bytes: float) -> bool:
+    """Return whether a training fits GPUs of ``gpu_bytes``.
+
+    ZeRO shares weights out only once they are on the GPU, so they must fit it whole, too.
+    """
+    usable = USABLE * gpu_bytes
+    return max(training(shape, plan, max_length).total, 4.0 * shape.params) <= usable

@@ -1,0 +1,1 @@
+"""The configuration: the classes that check config.yaml, and the cells it asks for."""

@@ -1,0 +1,194 @@
+"""What ``config.yaml`` may say."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from workflow_scripts.config.conflicts import AnyConflict, spelt_out
+from workflow_scripts.config.data import SETS, Corpus, Target, World
+from workflow_scripts.config.messages import AboutKey, BelowSection, UndefinedName, describe
+from workflow_scripts.config.models import Gpu, Model
+from workflow_scripts.config.section import Settings, Share, exactly_one
+from workflow_scripts.config.students import DIRECT, Student, with_intermediates
+from workflow_scripts.config.training import Compat, Optimisation, Scenarios, Training
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.names import Name
+
+CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
+
+Scenario = Literal["reward_model", "simpo", "dpo"]
+SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
+
+
+class Probe(Settings):
+    """How predictions become figures (DESIGN section 2)."""
+
+    threshold: Annotated[float, Field(ge=0.5, lt=1)] = 0.75
+    sweep: list[Annotated[float, Field(ge=0.5, lt=1)]]
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    interval: Share = 0.95
+
+
+class Matrix(Settings):
+    """Which cells are run: the product of these lists."""
+
+    targets: list[Name] = Field(min_length=1)
+    scenarios: list[Scenario] = Field(min_length=1)
+    conflicts: list[Name] = Field(min_length=1)
+    models: list[Name] | None = None
+    pairs: list[tuple[Name, Name]] | None = None
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    students: list[Student] = Field([Student(name=DIRECT)])
+
+    @model_validator(mode="after")
+    def _pairs_or_models(self) -> Self:
+        exactly_one(self, "models", "pairs")
+        for place, (weak, strong) in enumerate(self.pairs or []):
+            if weak == strong:
+                raise BelowSection(
+                    f"pairs.{place}", f"{weak} cannot supervise itself; name two models"
+                )
+        for key in ("targets", "scenarios", "conflicts", "models", "pairs", "seeds"):
+            values = getattr(self, key) or []
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"`{key}` names {value} twice")
+        return self
+
+    @model_validator(mode="after")
+    def _students_have_cells(self) -> Self:
+        names = [student.name for student in self.students]
+        if DIRECT not in names:
+            raise BelowSection("students", f"variants are compared with `{DIRECT}`; add it")
+        for place, student in enumerate(self.students):
+            key = f"students.{place}"
+            if names.index(student.name) < place:
+                raise BelowSection(f"{key}.name", f"{student.name!r} is already a student's name")
+            if not any(
+                student.fits(weak, strong, self.models or ()) for weak, strong in self.weak_strong
+            ):
+                raise BelowSection(f"{key}.through", "stands between the models of no cell")
+        with_intermediates(self.students)
+        return self
+
+    @property
+    def weak_strong(self) -> list[tuple[str, str]]:
+        """The (weak, strong) pairs: as listed, or every ordered pair of ``models``."""
+        if self.pairs is not None:
+            return self.pairs
+        models = self.models or []
+        return [(weak, strong) for i, weak in enumerate(models) for strong in models[i + 1 :]]
+
+
+class Execution(Settings):
+    """Knobs of speed. None of them changes a result, so none of them reruns anything."""
+
+    micro_batch: PositiveInt = 32
+    threads: PositiveInt = 1
+    tensorboard: bool = False
+    warm_start: bool = False
+    save_minutes: PositiveFloat = 30
+
+
+class Config(Settings):
+    """The whole of ``config.yaml``."""
+
+    data_root: str = "."
+    matrix: Matrix
+    targets: dict[Name, Target]
+    models: dict[Name, Model]
+    hardware: dict[Name, Gpu] = Field(min_length=1)
+    worlds: dict[Name, World] = Field(default_factory=dict)
+    corpora: dict[Name, Corpus] = Field(default_factory=dict)
+    scenarios: Scenarios
+    sft: Optimisation
+    conflicts: Annotated[dict[Name, AnyConflict], BeforeValidator(spelt_out)]
+    training: Training
+    compat: Compat = Compat()
+    probe: Probe
+    keep_checkpoints: bool = True
+    strict_environment: bool = False
+    execution: Execution = Execution()
+
+    @model_validator(mode="after")
+    def _names_are_defined(self) -> Self:
+        for where, name, known in self._references():
+            if name not in known:
+                raise UndefinedName(where, name, known)
+        if self.conflicts.get("none") is None or "none" not in self.matrix.conflicts:
+            raise AboutKey(
+                "matrix.conflicts",
+                "the conflict tax is counted against `none`; add it to the list",
+            )
+        for name, model in self.models.items():
+            if model.gpus and self.training.batch_size % model.gpus:
+                raise AboutKey(
+                    f"models.{name}.gpus",
+                    f"{model.gpus} GPUs cannot share training.batch_size "
+                    f"{self.training.batch_size} evenly",
+                )
+        if self.training.batch_size % self.execution.micro_batch:
+            raise AboutKey(
+                "execution.micro_batch",
+                f"{self.execution.micro_batch} does not divide training.batch_size "
+                f"{self.training.batch_size}",
+            )
+        return self
+
+    def _references(self) -> Iterable[tuple[str, str, Iterable[str]]]:
+        for i, target in enumerate(self.matrix.targets):
+            yield f"matrix.targets.{i}", target, self.targets
+        for i, conflict in enumerate(self.matrix.conflicts):
+            yield f"matrix.conflicts.{i}", conflict, self.conflicts
+        for i, model in enumerate(self.matrix.models or []):
+            yield f"matrix.models.{i}", model, self.models
+        for i, pair in enumerate(self.matrix.pairs or []):
+            for j, model in enumerate(pair):
+                yield f"matrix.pairs.{i}.{j}", model, self.models
+        for i, student in enumerate(self.matrix.students):
+            for j, model in enumerate(student.through):
+                yield f"matrix.students.{i}.through.{j}", model, self.models
+        for name, target in self.targets.items():
+            for key in SETS:
+                if world := getattr(target.sets, key).source.world:
+                    yield f"targets.{name}.sets.{key}.source.world", world, self.worlds
+        for name, corpus in self.corpora.items():
+            if corpus.world:
+                yield f"corpora.{name}.world", corpus.world, self.worlds
+            if corpus.target:
+                yield f"corpora.{name}.target", corpus.target, self.targets
+        for name, model in self.models.items():
+            if model.pretrain:
+                yield f"models.{name}.pretrain.corpus", model.pretrain.corpus, self.corpora
+            if model.gpu_model:
+                yield f"models.{name}.gpu_model", model.gpu_model, self.hardware
+
+
+def load(config: Mapping[str, Any], files: Sequence[Path | str] = ("config.yaml",)) -> Config:
+    """Validate a resolved configuration.
+
+    Args:
+        config: what Snakemake merged from the files and ``--config``.
+        files: the configuration files, later ones winning; named in errors.
+
+    Raises:
+        UserError: one line for the first fault: file, key, what is wrong, the nearest spelling.
+    """
+    config = dict(config)
+    if root := os.environ.get("W2S_DATA_ROOT"):
+        config["data_root"] = root
+    try:
+        return Config.model_validate(config)
+    except ValidationError as failure:
+        fault = failure.errors()[0]
+        raise UserError(describe(fault, Config, files)) from None

@@ -1,0 +1,40 @@
+"""What the sections of ``config.yaml`` share."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from workflow_scripts.core.names import NAME
+
+CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
+
+
+def _checked_hub_id(name: str) -> str:
+    if not re.fullmatch(rf"({NAME}/)?{NAME}", name):
+        raise ValueError(f"{name!r} is not a hub id; write owner/name")
+    return name
+
+
+HubId = Annotated[str, AfterValidator(_checked_hub_id)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Settings(BaseModel):
+    """The base of every section: no unknown keys, no change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def exactly_one(section: BaseModel, *keys: str) -> None:
+    """Check that a section gives one of ``keys``.
+
+    Raises:
+        ValueError: if it gives none, or several.
+    """
+    given = [key for key in keys if getattr(section, key) is not None]
+    if len(given) != 1:
+        raise ValueError(
+            f"give exactly one of {', '.join(f'`{key}`' for key in keys)}; "
+            f"found {' and '.join(f'`{key}`' for key in given) or 'none'}"
+        )

@@ -1,0 +1,1 @@
+"""Data: sources and formats of preference pairs, screening, files of labelled pairs."""

@@ -1,0 +1,142 @@
+"""Where raw rows come from: a data set on the hub, a local folder in hub format, or one file."""
+
+import gzip
+import json
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict, final
+
+from workflow_scripts.core.errors import UserError
+
+Row = tuple[int, dict[str, Any] | None]
+"""A row's 1-based place in its source, and its fields; None where it is not a JSON object."""
+
+JSON_LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+
+
+class _Common(TypedDict):
+    format: str
+    columns: NotRequired[dict[str, str]]
+    config: NotRequired[str]
+    data_dir: NotRequired[str]
+    split: NotRequired[str]
+
+
+@final
+class HubSource(_Common):
+    """A data set on the hub, as config.yaml names it."""
+
+    hub: str
+    revision: str
+
+
+@final
+class PathSource(_Common):
+    """A file, or a local folder in hub format."""
+
+    path: str
+
+
+Source = HubSource | PathSource
+
+
+def location(source: Source) -> str:
+    """Return what messages call ``source``: a file's path, or a data set and what of it is read."""
+    if "path" in source and not Path(source["path"]).is_dir():
+        return source["path"]
+    name = f"{source['hub']}@{source['revision']}" if "hub" in source else source["path"]
+    parts = (name, source.get("config"), source.get("data_dir"), source.get("split", "train"))
+    return ":".join(part for part in parts if part)
+
+
+def read_rows(source: Source) -> Iterator[Row]:
+    """Yield the rows of ``source`` in its own order, reading no further than is asked for.
+
+    A file is JSON lines (``.jsonl`` or ``.json``, gzipped or not; blank lines are no rows but are
+    counted as lines) or Parquet, and has no splits. Anything else is opened by
+    ``datasets.load_dataset``; ``split`` is ``train`` unless given.
+
+    Raises:
+        UserError: if the source is missing, unreadable, or of a kind not known here.
+    """
+    if "hub" in source:
+        return _dataset_rows(source["hub"], source)
+    path = Path(source["path"])
+    if path.is_dir():
+        return _dataset_rows(str(path), source)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file or folder; put it there or correct `path`")
+    if path.name.endswith(JSON_LINES):
+        return _json_rows(path)
+    if path.suffix == ".parquet":
+        return _parquet_rows(path)
+    raise UserError(
+        f"{path}: not a kind of file read here; give {', '.join(JSON_LINES)} or .parquet"
+    )
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, _json_object(line)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read ({error}); mend or replace it") from error
+
+
+def _json_object(line: bytes) -> dict[str, Any] | None:
+    try:
+        # A byte order mark is legal only at the start of a file, where editors put it.
+        value = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1000):
+                for fields in batch.to_pylist():
+                    number += 1
+                    yield number, fields
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = _first_line(error)
+        raise UserError(f"{path}: cannot be read as Parquet ({reason}); replace it") from error
+
+
+def _dataset_rows(name: str, source: Source) -> Iterator[Row]:
+    import datasets
+    import pyarrow as pa
+    from datasets.exceptions import DatasetsError
+
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    try:
+        dataset = datasets.load_dataset(
+            name,
+            source.get("config"),
+            data_dir=source.get("data_dir"),
+            split=source.get("split", "train"),
+            revision=source.get("revision"),
+        )
+    except (OSError, ValueError, RuntimeError, pa.ArrowException, DatasetsError) as error:
+        raise UserError(
+            f"{location(source)}: cannot be opened as a data set "
+            f"({_first_line(error.__cause__ or error)}); correct its name, split or revision, "
+            "or fetch it where there is a network"
+        ) from error
+    for number, fields in enumerate(dataset, start=1):
+        yield number, dict(fields)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

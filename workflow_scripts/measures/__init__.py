@@ -1,0 +1,1 @@
+"""Measures of deception, with their intervals, resamples and controls."""

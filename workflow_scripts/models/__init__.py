@@ -1,0 +1,1 @@
+"""Models: loading and saving them, tokenising texts, scoring pairs."""

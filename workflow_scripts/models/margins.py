@@ -1,0 +1,164 @@
+"""Score pairs with a frozen model: what predictions, weak labels and reference models share."""
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from workflow_scripts.config.training import Compat
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.data.pairs import Pairs, reference_margins
+from workflow_scripts.models import checkpoints
+from workflow_scripts.models.frozen_features import HeadScorer, read_features
+from workflow_scripts.models.scorer import PairScorer, Readout, readout_of, shares_prompts
+from workflow_scripts.models.tokenise import TokenSequences, members, one_a_row, tokenise
+from workflow_scripts.runtime.device import has_bfloat16
+from workflow_scripts.training.telemetry import Progress
+
+
+def score_pairs(
+    folder: str,
+    pairs: Pairs,
+    readout: Readout,
+    compat: Compat,
+    *,
+    max_length: int,
+    micro_batch: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the scores of the chosen and of the rejected texts, ``[pairs]`` each.
+
+    Args:
+        folder: a trained model.
+        pairs: what to score; their labels are not looked at.
+        readout: what a score is.
+        compat: whether BOS stands inside a response.
+        max_length: tokens of prompt and response together.
+        micro_batch: pairs of that length in one forward; more of shorter ones.
+
+    Raises:
+        UserError: if the model cannot be opened or gives a score that is not finite.
+    """
+    sequences = tokenised(folder, pairs, compat, max_length)
+    model = checkpoints.load_trained(folder, readout)
+    checkpoints.check_positions(model, sequences)
+    scorer = PairScorer(model, readout, low_precision=has_bfloat16())
+    scores = in_batches(scorer, sequences, 2 * micro_batch * max_length)
+    check_finite(scores, pairs.ids, folder)
+    return scores[: len(pairs)], scores[len(pairs) :]
+
+
+def margins(args: argparse.Namespace, pairs: Pairs) -> NDArray[np.float64]:
+    """Return the margins of a predicting stage's model on ``pairs``, ``[pairs]``.
+
+    For dpo they are relative to the reference model, but under ``compat.dpo_weak_labels`` the
+    policy's alone.
+
+    Raises:
+        UserError: as ``score_pairs``, and if the reference model is needed and ``--reference`` is
+            missing.
+    """
+    torch.set_num_threads(args.threads)
+    objective = args.settings["objective"]
+    compat = Compat.model_validate(args.settings.get("compat", {}))
+    relative = objective == "dpo" and compat.dpo_weak_labels == "fixed"
+    if relative and args.reference is None:
+        raise UserError(
+            "objective dpo: needs the frozen model's log-probabilities; give --reference"
+        )
+    if args.features:
+        return _margins_of_features(args.model, args.features, pairs)
+    chosen, rejected = score_pairs(
+        args.model,
+        pairs,
+        readout_of(objective, compat),
+        compat,
+        max_length=args.settings["max_length"],
+        micro_batch=args.micro_batch,
+    )
+    if relative:
+        return chosen - rejected - reference_margins(args.reference, pairs.ids)
+    return chosen - rejected
+
+
+def _margins_of_features(folder: str, path: str, pairs: Pairs) -> NDArray[np.float64]:
+    """Return a linear probe's margins from features that its frozen backbone gave before."""
+    head = HeadScorer(checkpoints.load_trained(folder, Readout.REWARD))
+    features = read_features([path], pairs.ids)
+    with torch.inference_mode():
+        scores = head(torch.from_numpy(features.values)).double().numpy()
+    check_finite(scores, pairs.ids, folder)
+    return scores[: len(pairs)] - scores[len(pairs) :]
+
+
+def tokenised(folder: str, pairs: Pairs, compat: Compat, max_length: int) -> TokenSequences:
+    """Return the tokens of all chosen, then of all rejected texts, by the model's tokenizer."""
+    return tokenise(
+        checkpoints.load_tokenizer(folder),
+        pairs.ids,
+        pairs.prompts,
+        [pairs.chosen, pairs.rejected],
+        max_length,
+        bos_in_response=compat.bos_in_response == "reference",
+    )
+
+
+def check_finite(scores: NDArray[np.float64], ids: Sequence[str], folder: str) -> None:
+    """Check that ``scores``, ``[2 pairs]`` or ``[2 pairs, width]``, are finite numbers.
+
+    Raises:
+        UserError: naming a pair where they are not.
+    """
+    if not np.isfinite(scores).all():
+        bad = ids[int(np.argwhere(~np.isfinite(scores))[0, 0]) % len(ids)]
+        raise UserError(f"{folder}: the score of pair {bad} is not finite; make the model anew")
+
+
+def in_batches(
+    scorer: PairScorer, sequences: TokenSequences, tokens_at_once: int
+) -> NDArray[np.float64]:
+    """Return what ``scorer`` gives for each sequence, ``[sequences]`` or ``[sequences, width]``.
+
+    A batch has at most ``tokens_at_once`` tokens, padding included.
+
+    Args:
+        scorer: the model.
+        sequences: of all chosen, then of all rejected texts.
+        tokens_at_once: what fits the memory.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    scorer = scorer.to(device).eval()
+    rows = members(len(sequences), len(sequences) // 2)
+    if not shares_prompts(scorer.model):
+        rows = one_a_row(rows)
+    batches = [rows[places] for places in _batches(sequences.row_lengths(rows), tokens_at_once)]
+    given: list[NDArray[np.float64]] = []
+    progress = Progress("scoring", len(sequences), "texts")
+    done = 0
+    try:
+        with torch.inference_mode():
+            for of_batch in batches:
+                batch = sequences.padded(of_batch)
+                on_device = {name: tensor.to(device) for name, tensor in batch.items()}
+                given.append(scorer(**on_device).double().cpu().numpy())
+                done += of_batch.size
+                progress.reach(done)
+    finally:
+        progress.close()
+    scored = np.concatenate([of_batch.T.ravel() for of_batch in batches])
+    return np.concatenate(given)[np.argsort(scored)]
+
+
+def _batches(lengths: NDArray[np.int64], tokens_at_once: int) -> list[NDArray[np.int64]]:
+    """Cut all rows, longest first, into batches of at most so many tokens, padding included.
+
+    The longest come first so that a batch which does not fit the memory fails at once.
+    """
+    by_length = np.argsort(-lengths, kind="stable")
+    batches, begin = [], 0
+    while begin < len(by_length):
+        size = max(1, tokens_at_once // int(lengths[by_length[begin]]))
+        batches.append(by_length[begin : begin + size])
+        begin += size
+    return batches

@@ -1,0 +1,182 @@
+"""Read a score for each token sequence out of a language model: a reward or a log-probability."""
+
+from enum import StrEnum
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from workflow_scripts.config.training import Compat
+from workflow_scripts.models.rows import Rows
+from workflow_scripts.runtime import ranks
+
+_GROUPS = 4
+"""Forwards that a micro-batch of uneven lengths is cut into on a CPU."""
+_WORTH_CUTTING = 0.2
+"""The share of padding from which that is done."""
+_SHARING = frozenset({"gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2"})
+"""Families whose tokens meet in attention alone, by the mask and the positions that are given.
+
+In others, say those with recurrent layers, a text would see the one before it in its row.
+"""
+
+
+class Readout(StrEnum):
+    """What the score of a sequence is (DESIGN section 1, column ``margin``)."""
+
+    REWARD = "reward"
+    REWARD_AT_NONZERO_COUNT = "reward, read at the count of tokens that are not 0"
+    MEAN_LOG_PROBABILITY = "mean log-probability"
+    SUMMED_LOG_PROBABILITY = "summed log-probability"
+
+    @property
+    def is_reward(self) -> bool:
+        """Whether the score comes from a head of its own."""
+        return self in (Readout.REWARD, Readout.REWARD_AT_NONZERO_COUNT)
+
+
+READOUTS = {
+    "reward_model": Readout.REWARD,
+    "sft": Readout.MEAN_LOG_PROBABILITY,
+    "simpo": Readout.MEAN_LOG_PROBABILITY,
+    "dpo": Readout.SUMMED_LOG_PROBABILITY,
+}
+
+
+def readout_of(objective: str, compat: Compat) -> Readout:
+    """Return what ``objective`` reads out of a sequence."""
+    if objective == "reward_model" and compat.reward_pooling == "reference":
+        return Readout.REWARD_AT_NONZERO_COUNT
+    return READOUTS[objective]
+
+
+class PairScorer(nn.Module):
+    """A language model that gives each sequence of a batch one number.
+
+    The chosen and the rejected text of a pair are one row with their prompt, which goes through the
+    model once: both attend to it, and not to each other. The rows of a micro-batch go through
+    together or, on a CPU, in groups of similar length.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, readout: Readout, *, low_precision: bool = False
+    ) -> None:
+        """Wrap ``model``, which has a ``score`` head for rewards and a language-model head else.
+
+        With ``low_precision`` its matrix products run in bfloat16, whatever its weights are.
+        """
+        super().__init__()
+        self.model = model
+        self.readout = readout
+        self.low_precision = low_precision
+
+    def forward(self, **tensors: Tensor) -> Tensor:
+        """Return the scores, ``[members * rows]``: of every row's first sequence, then the others.
+
+        The arguments are those of ``Rows``. Rewards are float32. Log-probabilities are computed in
+        float32 and added up in float64, since a sum of hundreds loses the digits that a margin is
+        made of.
+        """
+        batch = Rows(**tensors)
+        groups = _by_length(batch)
+        # In low precision each weight is used once; cached casts would only outlive their use.
+        with torch.autocast(
+            batch.input_ids.device.type,
+            torch.bfloat16,
+            enabled=self.low_precision,
+            cache_enabled=False,
+        ):
+            if len(groups) == 1:
+                scores = self._scores(batch)
+            else:
+                of_groups = torch.cat([self._scores(batch.at(places)) for places in groups])
+                scores = of_groups[torch.cat(groups).argsort()]
+        return scores.transpose(0, 1).flatten(0, 1)
+
+    def _scores(self, rows: Rows) -> Tensor:
+        """Return ``[rows, members]``."""
+        members = range(rows.last.shape[1])
+        seen: dict[str, Tensor] = {}
+        # What follows the only sequence of a row is not seen without being told.
+        if len(members) > 1:
+            seen = {"position_ids": rows.position_ids, "attention_mask": self._mask(rows.part)}
+        backbone = self.model.base_model
+        hidden = backbone(input_ids=rows.input_ids, use_cache=False, **seen).last_hidden_state
+        if self.readout.is_reward:
+            row = torch.arange(len(hidden), device=hidden.device)[:, None]
+            return self._reward(hidden[row, self._pooled(rows)])
+        of_tokens = self._log_probabilities(hidden, rows)
+        responses = [(rows.part == member + 1) & rows.response_mask for member in members]
+        sums = torch.stack([of_tokens.where(mask, 0).sum(1) for mask in responses], 1)
+        if self.readout is Readout.SUMMED_LOG_PROBABILITY:
+            return sums
+        return sums / torch.stack([mask.sum(1) for mask in responses], 1)
+
+    def _mask(self, part: Tensor) -> Tensor:
+        """Return what attention adds to its logits, ``[rows, 1, tokens, tokens]``.
+
+        A token sees those before it in its own sequence. In the dtype of the products: a mask of
+        another one would be converted, and kept, in every layer.
+        """
+        dtype = torch.bfloat16 if self.low_precision else self.model.dtype
+        places = torch.arange(part.shape[1], device=part.device)
+        own = part[:, :, None] == part[:, None, :]
+        sees = (own | (part[:, None, :] == 0)) & (places[:, None] >= places)
+        mask = torch.zeros(sees.shape, dtype=dtype, device=part.device)
+        return mask.masked_fill(~sees, torch.finfo(dtype).min)[:, None]
+
+    def _pooled(self, rows: Rows) -> Tensor:
+        """Return the places in the rows that the rewards are read at, ``[rows, members]``."""
+        if self.readout is not Readout.REWARD_AT_NONZERO_COUNT:
+            return rows.last
+        parts = range(rows.last.shape[1] + 1)
+        not_zero = rows.input_ids != 0
+        of_prompt, *own = [((rows.part == part) & not_zero).sum(1) for part in parts]
+        # A text of nothing but token 0 has no such position; its first token serves.
+        position = (torch.stack(own, 1) + of_prompt[:, None]).clamp(min=1) - 1
+        behind = rows.last - rows.position_ids.gather(1, rows.last) + position
+        return torch.where(position < rows.shared, position, behind)
+
+    def _reward(self, pooled: Tensor) -> Tensor:
+        """Apply the head, at full precision, to ``[rows, members, width]``; ``[rows, members]``."""
+        head = cast(nn.Linear, self.model.score)
+        with torch.autocast(pooled.device.type, enabled=False):
+            return head(pooled.to(head.weight.dtype)).float().squeeze(2)
+
+    def _log_probabilities(self, hidden: Tensor, rows: Rows) -> Tensor:
+        """Return each response token's log-probability, 0 elsewhere; float64 ``[rows, tokens]``.
+
+        The vocabulary is many times wider than the hidden states, so only those positions that
+        predict a response token go through the language-model head: the one before it or, for the
+        first tokens behind a shared prompt, that prompt's last.
+        """
+        places = torch.arange(rows.part.shape[1], device=rows.part.device)
+        predictor = torch.where(rows.part != rows.part.roll(1, 1), rows.shared, places) - 1
+        row, place = rows.response_mask.nonzero(as_tuple=True)
+        head = cast(nn.Module, self.model.get_output_embeddings())
+        logits = head(hidden[row, predictor[row, place]])
+        targets = rows.input_ids[row, place]
+        of_targets = -functional.cross_entropy(logits.float(), targets, reduction="none")
+        grid = of_targets.new_zeros(rows.part.shape, dtype=torch.float64)
+        return grid.masked_scatter(rows.response_mask, of_targets.double())
+
+
+def shares_prompts(model: PreTrainedModel) -> bool:
+    """Return whether one row may hold several sequences of one prompt."""
+    return model.config.model_type in _SHARING
+
+
+def _by_length(batch: Rows) -> list[Tensor]:
+    """Return the rows of a batch as groups of similar length, each to be padded on its own.
+
+    On a CPU padding costs as much as text. A GPU would rather have one large product, and several
+    ranks must run the model equally often, for ZeRO-3 gathers its weights every time.
+    """
+    lengths = batch.lengths
+    padded = batch.input_ids.numel()
+    uneven = lengths.device.type == "cpu" and lengths.sum() < (1 - _WORTH_CUTTING) * padded
+    if uneven and ranks.count() == 1:
+        return list(lengths.argsort(stable=True).chunk(_GROUPS))
+    return [torch.arange(len(lengths), device=lengths.device)]

@@ -1,0 +1,1 @@
+"""The report: table of cells, claims, tables, figures and the page that shows them."""

@@ -1,0 +1,1 @@
+"""The report's figures: one module a figure, and what they share."""

@@ -1,0 +1,37 @@
+"""Figure: deception score of bootstrapped students beside their direct counterparts'."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from workflow_scripts.report.cells import bootstrapped, conflicting, matched
+from workflow_scripts.report.figures.agreement import bars_are, draw_agreement, has_bars
+from workflow_scripts.report.figures.cell_selection import Row, conflict_order, count
+from workflow_scripts.report.figures.panels import add_legend
+from workflow_scripts.report.figures.style import COLUMN, new_figure, notice
+
+SCORE = "deception_score"
+
+
+def draw(rows: Sequence[Row]) -> Figure:
+    """Return a scatter of cells: DS under direct supervision against DS when bootstrapped."""
+    pairs = matched(bootstrapped(conflicting(rows)), rows)
+    if not pairs:
+        return notice("no bootstrapped student was run beside a direct one")
+    pairs = [pair for pair in pairs if all(row[SCORE] is not None for row in pair)]
+    if not pairs:
+        return notice("no bootstrapped student and its direct counterpart both have a score")
+    figure = new_figure(1.4 * COLUMN, 3.4)
+    axes = figure.subplots()
+    conflicts = conflict_order(variant for variant, _ in pairs)
+    bars = has_bars(pairs)
+    points = [((counterpart, SCORE), (variant, SCORE)) for variant, counterpart in pairs]
+    draw_agreement(axes, points, conflicts, "no change", bars)
+    axes.set_xlabel(
+        "DS, direct\n"
+        f"{len(pairs)} cells of n = {count([row['pairs'] for row, _ in pairs])} test pairs; "
+        f"{bars_are(bars)}"
+    )
+    axes.set_ylabel("DS, bootstrapped (below the line: mitigated)")
+    add_legend(figure)
+    return figure

@@ -1,0 +1,66 @@
+"""How the report's figures look and how they are written: the same data give the same bytes."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from workflow_scripts.core.atomic import atomic_path
+
+COLUMN = 3.5
+"""Width of one column of a paper, inches; a figure over two is twice that."""
+
+PANEL_GAP = 0.08
+"""Inches to the left and the right of a panel: the last tick of one is not the next one's first."""
+
+# Okabe and Ito's palette: distinct to colour-blind readers. Each colour has a marker of its own.
+CEILING_COLOURS = {"weak": "#56B4E9", "strong": "#000000"}
+CONFLICT_STYLES = (
+    ("#009E73", "o"),
+    ("#D55E00", "s"),
+    ("#0072B2", "^"),
+    ("#CC79A7", "D"),
+    ("#E69F00", "v"),
+)
+LINES = ("-", "--", ":", "-.")
+SCORE_COLOURS = "cividis"
+
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "hatch.linewidth": 0.4,
+    "hatch.color": "#999999",
+    "svg.hashsalt": "weak-to-strong",
+}
+# Each format records when or by what it was made unless told not to.
+METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of the given size in inches, laid out without overlaps."""
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=PANEL_GAP))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def notice(reason: str) -> Figure:
+    """Return a figure that says why there is nothing to draw."""
+    figure = new_figure(2 * COLUMN, 1)
+    figure.text(0.5, 0.5, f"Too little data: {reason}", ha="center", va="center", wrap=True)
+    return figure
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Write a figure as ``stem``.svg and ``stem``.png."""
+    for suffix, metadata in METADATA.items():
+        with rc_context(STYLE), atomic_path(stem.with_name(f"{stem.name}.{suffix}")) as partial:
+            figure.savefig(partial, format=suffix, dpi=200, metadata=metadata)

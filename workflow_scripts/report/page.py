@@ -1,0 +1,150 @@
+"""The report as one page that opens anywhere: no network, no server, no other file."""
+
+import argparse
+import json
+import os
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.core.atomic import atomic_path
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_json
+from workflow_scripts.report.cell_table import P_VALUE, by_strength
+from workflow_scripts.report.cells import Row, read_cells
+from workflow_scripts.report.claims import claims
+from workflow_scripts.report.figures.registry import FIGURES, caption
+
+TEMPLATE = Path(__file__).parents[2] / "workflow_scripts/report/templates/page.html.j2"
+PACKAGES = ("numpy", "scipy", "pyarrow", "matplotlib", "jinja2", "jsonschema")
+
+NAMES = {
+    "target": "target",
+    "scenario": "scenario",
+    "weak": "weak model",
+    "strong": "strong model",
+    "conflict": "conflict",
+    "student": "kind",
+}
+NUMBERS = {
+    "pairs": ("n", "test pairs", ",g"),
+    "accuracy_weak": ("weak", "accuracy of the weak ceiling", ".3f"),
+    "accuracy_weak_to_strong": ("student", "accuracy of the student", ".3f"),
+    "accuracy_strong": ("strong", "accuracy of the strong ceiling", ".3f"),
+    "performance_gap_recovered_weak_to_strong": ("PGR", "performance gap recovered", ".2f"),
+    "conflict_tax_count": ("tax", "pairs that the conflict cost the student", ",g"),
+    "deception_score": ("DS", "share of the tax: strong knows, weak doesn't", ".2f"),
+    "excess_deception_difference": ("excess", "DS less that of a blind tax", "+z.2f"),
+    P_VALUE: ("p", "would a blind tax do as much? not adjusted for the number of cells", ".3f"),
+}
+"""Columns of the page's table: heading, what it is, how it is written."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the stage's arguments."""
+    parser.add_argument("--settings", required=True, help="what was run, as JSON")
+    parser.add_argument("--cells", required=True, help="table of cells, Parquet")
+    parser.add_argument("--data", required=True, nargs="+", help="reports of the data sets, JSON")
+    parser.add_argument("--records", required=True, nargs="+", help="records of trainings, JSON")
+    parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
+    parser.add_argument("--output", required=True, type=Path, help="the page to write, HTML")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the page.
+
+    Raises:
+        UserError: if an input is missing or unreadable.
+    """
+    settings = json.loads(args.settings)
+    rows = read_cells(args.cells)
+    # One target or one kind of student needs no column.
+    shown = {
+        name: heading
+        for name, heading in NAMES.items()
+        if heading not in ("target", "kind") or len({row[name] for row in rows}) > 1
+    }
+    page = render(
+        settings=settings,
+        targets=[_target(name, rows, args.figures) for name in settings["matrix"]["targets"]],
+        table=[_table_row(row, shown, args.output) for row in rows],
+        headings=shown.values(),
+        models=by_strength(settings["models"], {(row["weak"], row["strong"]) for row in rows}),
+        columns=NUMBERS,
+        data={Path(path).parent.name: read_json(path) for path in args.data},
+        trainings=trainings([read_json(path) for path in args.records]),
+        packages={name: version(name) for name in PACKAGES},
+    )
+    with atomic_path(args.output) as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
+def render(**context: Any) -> str:
+    """Return the page, everything escaped that the template doesn't mark safe."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(**context)
+
+
+def trainings(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the records of all trainings say together."""
+    return {
+        "number": len(records),
+        "hours": sum(record["seconds"] for record in records) / 3600,
+        "devices": sorted({record["device"] for record in records}),
+        "versions": {
+            name: sorted({record["versions"].get(name, "-") for record in records})
+            for name in sorted({name for record in records for name in record["versions"]})
+        },
+    }
+
+
+def _target(name: str, rows: Sequence[Row], figures: Path) -> dict[str, Any]:
+    """Return one target's claims and figures."""
+    return {
+        "name": name,
+        "claims": claims([row for row in rows if row["target"] == name]),
+        "figures": {
+            figure: {
+                "title": title,
+                "caption": caption(figure),
+                "image": _data_uri(figures / f"{figure}_{name}.svg"),
+            }
+            for figure, title in FIGURES.items()
+        },
+    }
+
+
+def _data_uri(path: Path) -> str:
+    try:
+        return f"data:image/svg+xml;base64,{b64encode(path.read_bytes()).decode()}"
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); draw the figures again"
+        ) from error
+
+
+def _table_row(row: Row, names: Iterable[str], page: Path) -> dict[str, Any]:
+    """Return a row's names, link and cells: each number as sorted by and as written."""
+    low, high = row["deception_score_low"], row["deception_score_high"]
+    return {
+        "names": [row[name] for name in names],
+        "seed": row["seed"],
+        "probe": os.path.relpath(row["probe"], page.parent),
+        "numbers": [
+            (row[column], _written(row[column], form), heading)
+            for column, (heading, _, form) in NUMBERS.items()
+        ],
+        "interval": "" if low is None else f"[{low:.2f}, {high:.2f}]",
+    }
+
+
+def _written(value: float | None, form: str) -> str:
+    if value is None:
+        return "-"
+    return "<0.001" if form == ".3f" and 0 < value < 0.0005 else format(value, form)

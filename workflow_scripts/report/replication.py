@@ -1,0 +1,101 @@
+"""Estimates over cells, with the uncertainty of what the cells are a sample of.
+
+Cells share models, so they are no independent draws. Two samplings are open to a run: of models
+(would the same be found with others?) and of seeds (would it with these models, trained again?).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from workflow_scripts.report.cell_table import LEVEL, t_interval
+
+Row = Mapping[str, Any]
+Statistic = Callable[[Sequence[Row]], float | None]
+"""A number from cells; None where they don't determine it."""
+
+LEAST_MODELS = 4
+LEAST_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number from all cells.
+
+    Attributes:
+        value: the number.
+        interval: its 95 % interval, or none.
+        basis: what the interval generalises over; without one, what is lacking.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+    basis: str
+
+
+def estimate(rows: Sequence[Row], statistic: Statistic) -> Estimate | None:
+    """Return a statistic of cells and its interval over models or, failing that, over seeds.
+
+    None where the cells don't determine it.
+    """
+    value = statistic(rows)
+    if value is None:
+        return None
+    models = {model for row in rows for model in (row["weak"], row["strong"])}
+    interval = jackknife_interval(rows, statistic) if len(models) >= LEAST_MODELS else None
+    if interval:
+        return Estimate(value, interval, f"over {len(models)} models (jackknife)")
+    seeds = {row["seed"] for row in rows}
+    by_seed = [statistic([row for row in rows if row["seed"] == seed]) for seed in sorted(seeds)]
+    values = [of_seed for of_seed in by_seed if of_seed is not None]
+    if len(values) >= LEAST_SEEDS:
+        mean, low, high = t_interval(values)
+        assert mean is not None
+        assert low is not None
+        assert high is not None
+        return Estimate(mean, (low, high), f"over {len(values)} seeds of these models (t)")
+    lacking = (
+        f"{len(models)} models and {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}: "
+        f"an interval needs {LEAST_MODELS} models or {LEAST_SEEDS} seeds"
+    )
+    return Estimate(value, None, lacking)
+
+
+def jackknife_interval(rows: Sequence[Row], statistic: Statistic) -> tuple[float, float] | None:
+    """Return a 95 % interval from leaving out each model, with all of its cells, in turn.
+
+    The delete-one jackknife over the models themselves, conservative where each cell has noise of
+    its own (Efron and Stein 1981). A model may be on either side of a cell, hence two degrees of
+    freedom fewer than models.
+    """
+    value = statistic(rows)
+    models = {model for row in rows for model in (row["weak"], row["strong"])}
+    left = [
+        statistic([row for row in rows if model not in (row["weak"], row["strong"])])
+        for model in sorted(models)
+    ]
+    determined = [of_rest for of_rest in left if of_rest is not None]
+    if value is None or len(determined) < len(models):
+        return None
+    from scipy.special import stdtrit
+
+    count, mean = len(left), fmean(determined)
+    squares = math.fsum((of_rest - mean) ** 2 for of_rest in determined)
+    error = math.sqrt((count - 1) / count * squares)
+    half = float(stdtrit(count - 2, (1 + LEVEL) / 2)) * error
+    return value - half, value + half
+
+
+def mean_over_seeds(rows: Iterable[Row], columns: Sequence[str], cell: Sequence[str]) -> list[Row]:
+    """Return one row a cell, each column its mean over the seeds that define all of them."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if all(row[column] is not None for column in columns):
+            groups.setdefault(tuple(row[name] for name in cell), []).append(row)
+    return [
+        dict(zip(cell, names, strict=True))
+        | {column: fmean(row[column] for row in group) for column in columns}
+        for names, group in groups.items()
+    ]

@@ -1,0 +1,260 @@
+"""The paper's tables, in Markdown and LaTeX, from the table of cells."""
+
+import argparse
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.core.atomic import atomic_path
+from workflow_scripts.report.cell_table import GROUP, t_interval
+from workflow_scripts.report.cells import (
+    Row,
+    bootstrapped,
+    conflicting,
+    direct,
+    high_confidence,
+    matched,
+    read_cells,
+)
+from workflow_scripts.report.figures.cell_selection import distinct, ordered_pairs
+
+ABSENT = "-"
+SCORE = "deception_score"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as both formats write it.
+
+    Attributes:
+        title: what it shows, with units.
+        header: headings; the first ``names`` columns are text, the others numbers.
+        names: how many columns name a row.
+        body: its rows, as text.
+        without: why there is no row, where there is none.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    names: int
+    body: tuple[tuple[str, ...], ...]
+    without: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the stage's arguments."""
+    parser.add_argument("--cells", required=True, help="table of cells, Parquet")
+    parser.add_argument("--output", required=True, type=Path, help="folder for the tables")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write {table}.md and {table}.tex for each of `TABLES`.
+
+    Raises:
+        UserError: if the table of cells cannot be read.
+    """
+    rows = read_cells(args.cells)
+    for name, make in TABLES.items():
+        table = make(rows)
+        for suffix, write in (("md", markdown), ("tex", latex)):
+            with atomic_path(args.output / f"{name}.{suffix}") as partial:
+                partial.write_text(write(table), encoding="utf-8")
+
+
+def accuracies(rows: Sequence[Row]) -> Table:
+    """Return the accuracies of the ceilings and of the student under each conflict."""
+    return _by_conflict(
+        direct(rows),
+        "Accuracy on the test pairs: weak ceiling, student under each conflict, strong ceiling (%)",
+        "accuracy_weak_to_strong",
+        _percent,
+        ceilings=True,
+    )
+
+
+def conflict_tax(rows: Sequence[Row]) -> Table:
+    """Return the share of test pairs that each conflict cost."""
+    return _by_conflict(
+        conflicting(direct(rows)),
+        "Conflict tax: pairs right without the conflict and wrong under it (% of test pairs)",
+        "conflict_tax_rate",
+        _percent,
+    )
+
+
+def deception_score(rows: Sequence[Row]) -> Table:
+    """Return the deception score under each conflict, with its interval."""
+    return _by_conflict(
+        conflicting(direct(rows)),
+        "Deception score: share of the tax that is strong-known and weak-unknown",
+        SCORE,
+        _score,
+    )
+
+
+def bootstrapping(rows: Sequence[Row]) -> Table:
+    """Return the deception score of bootstrapped students beside the direct ones'."""
+    return _beside_direct(
+        bootstrapped(rows),
+        rows,
+        "Deception score: bootstrapped against direct supervision",
+        "through",
+        "no bootstrapped student was run beside a direct one",
+    )
+
+
+def high_confidence_labels(rows: Sequence[Row]) -> Table:
+    """Return the deception score of students of confident labels beside the direct ones'."""
+    return _beside_direct(
+        high_confidence(rows),
+        rows,
+        "Deception score: high-confidence labels against all",
+        "filter",
+        "no student of high-confidence labels was run beside one of all labels",
+    )
+
+
+TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {
+    "accuracies": accuracies,
+    "conflict_tax": conflict_tax,
+    "deception_score": deception_score,
+    "bootstrapping": bootstrapping,
+    "high_confidence": high_confidence_labels,
+}
+
+
+def markdown(table: Table) -> str:
+    """Return a table as Markdown."""
+    if not table.body:
+        return f"**{table.title}**\n\nToo little data: {table.without}.\n"
+    rule = ["---"] * table.names + ["---:"] * (len(table.header) - table.names)
+    lines = [" | ".join(row).replace("\n", " ") for row in (table.header, rule, *table.body)]
+    return f"**{table.title}**\n\n" + "".join(f"| {line} |\n" for line in lines)
+
+
+def latex(table: Table) -> str:
+    """Return a table as LaTeX (package booktabs)."""
+    if not table.body:
+        return f"% {table.title}\nToo little data: {_escaped(table.without)}.\n"
+    columns = "l" * table.names + "r" * (len(table.header) - table.names)
+    header, *body = (" & ".join(map(_escaped, row)) + r" \\" for row in (table.header, *table.body))
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{_escaped(table.title)}}}",
+        r"\centering",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        header,
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _by_conflict(
+    rows: Sequence[Row],
+    title: str,
+    column: str,
+    write: Callable[[Sequence[Row], str], str],
+    ceilings: bool = False,
+) -> Table:
+    conflicts = distinct(rows, "conflict")
+    sides = ("weak", "strong") if ceilings else ()
+    body = []
+    for place, of_pair in _pairs(rows):
+        cells = [
+            write([row for row in of_pair if row["conflict"] == conflict], column)
+            for conflict in conflicts
+        ]
+        ends = [write(_once_a_seed(of_pair), f"accuracy_{side}") for side in sides]
+        body.append((*place, *ends[:1], *cells, *ends[1:]))
+    header = ("target", "scenario", "weak", "strong", *conflicts)
+    if ceilings:
+        header = (*header[:4], "weak ceiling", *conflicts, "strong ceiling")
+    return Table(title, header, 4, tuple(body), "no cell with a conflict was run")
+
+
+def _pairs(rows: Sequence[Row]) -> Iterable[tuple[tuple[str, ...], list[Row]]]:
+    """Yield each target, scenario, weak and strong model with its cells."""
+    for target in distinct(rows, "target"):
+        for scenario in distinct(rows, "scenario"):
+            of_both = [
+                row for row in rows if (row["target"], row["scenario"]) == (target, scenario)
+            ]
+            for weak, strong in ordered_pairs(of_both):
+                cells = [row for row in of_both if (row["weak"], row["strong"]) == (weak, strong)]
+                yield (target, scenario, weak, strong), cells
+
+
+def _beside_direct(
+    variants: Sequence[Row], rows: Sequence[Row], title: str, kind: str, without: str
+) -> Table:
+    groups: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
+    for variant, counterpart in matched(conflicting(variants), rows):
+        cell = tuple(variant[name] for name in (*GROUP, kind))
+        groups.setdefault(cell, []).append((variant, counterpart))
+    body = []
+    for cell, pairs in groups.items():
+        changes = [
+            {"change": variant[SCORE] - counterpart[SCORE]}
+            for variant, counterpart in pairs
+            if variant[SCORE] is not None and counterpart[SCORE] is not None
+        ]
+        body.append(
+            (
+                *(str(name) for name in cell),
+                _score([counterpart for _, counterpart in pairs], SCORE),
+                _score([variant for variant, _ in pairs], SCORE),
+                _signed(changes),
+            )
+        )
+    header = (*GROUP, kind, "direct", "variant", "change")
+    return Table(title, header, len(GROUP) + 1, tuple(body), without)
+
+
+def _once_a_seed(rows: Iterable[Row]) -> list[Row]:
+    return list({row["seed"]: row for row in rows}.values())
+
+
+def _percent(rows: Sequence[Row], column: str) -> str:
+    """Write a share as a percentage, over seeds with its 95 % t-interval's half-width."""
+    mean, low, _ = t_interval([row[column] for row in rows if row[column] is not None])
+    if mean is None:
+        return ABSENT
+    half = "" if low is None else f" ± {100 * (mean - low):.1f}"
+    return f"{100 * mean:.1f}{half}"
+
+
+def _score(rows: Sequence[Row], column: str) -> str:
+    """Write a score: of one seed with its interval over test pairs, else over seeds."""
+    found = [row for row in rows if row[column] is not None]
+    if len(found) == 1:
+        low, high = found[0][f"{column}_low"], found[0][f"{column}_high"]
+        return f"{found[0][column]:.2f}" + ("" if low is None else f" [{low:.2f}, {high:.2f}]")
+    mean, low, _ = t_interval([row[column] for row in found])
+    if mean is None or low is None:
+        return ABSENT
+    return f"{mean:.2f} ± {mean - low:.2f}"
+
+
+def _signed(changes: Sequence[Row]) -> str:
+    mean, low, _ = t_interval([row["change"] for row in changes])
+    if mean is None:
+        return ABSENT
+    return f"{mean:+z.2f}" + ("" if low is None else f" ± {mean - low:.2f}")
+
+
+def _escaped(text: str) -> str:
+    for plain, escaped in {
+        "&": r"\&",
+        "%": r"\%",
+        "_": r"\_",
+        "±": r"$\pm$",
+        "→": r"$\to$",
+    }.items():
+        text = text.replace(plain, escaped)
+    return text

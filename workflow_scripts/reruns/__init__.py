@@ -1,0 +1,1 @@
+"""What is run again: slices of the configuration, digests of the code, provenance."""

@@ -1,0 +1,210 @@
+"""How each file was made: a record of every artefact, and hashes to check it by.
+
+``results/x/y`` has its record in ``results/.provenance/x/y.json``, beside the results and not in
+them: a record tells of its host and its hour, and the same experiment gives the same bytes.
+``run_stage`` writes one for everything that a stage wrote.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.core import atomic
+from workflow_scripts.core.files import canonical_json, read_json, write_json
+
+_LONGEST_PATH = 4096
+RESULTS = Path("results")
+RECORDS = RESULTS / ".provenance"
+VERSIONS = RECORDS / "versions"
+PACKAGES = (
+    "accelerate",
+    "datasets",
+    "matplotlib",
+    "numpy",
+    "pyarrow",
+    "safetensors",
+    "scipy",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
+"""Libraries whose versions are recorded where a stage loaded them."""
+
+
+def record(stage: str, args: argparse.Namespace, seconds: float) -> None:
+    """Record how a stage, which is done, made what it wrote below ``results/``.
+
+    Args:
+        stage: its name.
+        args: its arguments. What they name, and the stage did not write, are its parents.
+        seconds: how long it took.
+    """
+    settings = getattr(args, "settings", None)
+    settings = json.loads(settings) if isinstance(settings, str) else settings
+    written = sorted(path for path in atomic.WRITTEN if _is_artefact(path))
+    versions = _versions()
+    how = {
+        "stage": stage,
+        "settings": settings,
+        "code": args.code,
+        "parents": {
+            str(path): _known_hash(path)
+            for path in sorted({*_named(vars(args)), *_named(settings)})
+            if not any(path == one or path in one.parents for one in written)
+        },
+        "versions": versions,
+        "commit": _commit(),
+        "host": socket.gethostname(),
+        "device": _device(),
+        "seconds": round(seconds, 3),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    for path in written:
+        write_json(record_of(path), {"artefact": str(path), **content(path), **how})
+    remembered = versions_file(stage, versions)
+    if not remembered.exists():
+        write_json(remembered, {"stage": stage, "versions": versions})
+
+
+def _is_artefact(path: Path) -> bool:
+    """Return whether a path is of a result: below ``results/``, and not hidden there."""
+    hidden = any(part.startswith(".") for part in path.parts)
+    return RESULTS in path.parents and not hidden and path.exists()
+
+
+def record_of(path: Path) -> Path:
+    """Return where the record of an artefact is."""
+    return RECORDS / f"{path.relative_to(RESULTS)}.json"
+
+
+def content(path: Path) -> dict[str, Any]:
+    """Return the hash of a file or folder, and hash and size of each file in it.
+
+    A folder's is that of its files' names and hashes.
+    """
+    found = {
+        file.relative_to(path).as_posix(): {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+        for file in files_of(path)
+    }
+    if not path.is_dir():
+        return {"sha256": found["."]["sha256"], "bytes": found["."]["bytes"]}
+    hashes = {name: each["sha256"] for name, each in found.items()}
+    return {"sha256": hashlib.sha256(canonical_json(hashes).encode()).hexdigest(), "files": found}
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the file, or the folder's files but for Snakemake's own stamp."""
+    if not path.is_dir():
+        return [path]
+    return sorted(
+        file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")
+    )
+
+
+def other_versions() -> dict[str, dict[str, str]]:
+    """Return the stages that were run with other versions than are installed, and which.
+
+    From one small file a stage and set of versions; no record is read.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(VERSIONS.glob("*.json")):
+        one = read_json(path)
+        for name, then in one["versions"].items():
+            if then != (now := installed(name)):
+                found.setdefault(one["stage"], {})[name] = f"{then}, now {now}"
+    return found
+
+
+def warning() -> str | None:
+    """Return the line that tells of such stages, None where there are none."""
+    stages = other_versions()
+    if not stages:
+        return None
+    told = "; ".join(
+        f"{stage} ({', '.join(f'{name} {change}' for name, change in changes.items())})"
+        for stage, changes in stages.items()
+    )
+    return (
+        f"Some results were made with other versions: {told}. They stand; "
+        "`strict_environment: true` in config.yaml has them made again."
+    )
+
+
+def versions_file(stage: str, versions: Mapping[str, str]) -> Path:
+    """Return the file that says that a stage was run with these versions."""
+    digest = hashlib.sha256(canonical_json(dict(versions)).encode()).hexdigest()[:12]
+    return VERSIONS / f"{stage}-{digest}.json"
+
+
+def _named(value: Any) -> Iterator[Path]:
+    """Yield the files and folders that arguments or settings name by a path."""
+    match value:
+        case Mapping():
+            for each in value.values():
+                yield from _named(each)
+        case list():
+            for each in value:
+                yield from _named(each)
+        case str() | Path() if "/" in str(value) and len(str(value)) < _LONGEST_PATH:
+            if Path(value).exists():
+                yield Path(value)
+
+
+def _known_hash(path: Path) -> str:
+    """Return the hash of a parent: from its record where that is of its sizes, else computed."""
+    if RESULTS in path.parents and record_of(path).is_file():
+        known = read_json(record_of(path))
+        sizes = {path / name: one["bytes"] for name, one in known.get("files", {}).items()}
+        sizes = sizes or {path: known["bytes"]}
+        if sizes == {file: file.stat().st_size for file in files_of(path)}:
+            return known["sha256"]
+    return content(path)["sha256"]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    loaded = {name: installed(name) for name in PACKAGES if name in sys.modules}
+    return {"python": platform.python_version(), **loaded}
+
+
+def installed(name: str) -> str:
+    """Return the version of a library, or of Python, that is installed here."""
+    if name == "python":
+        return platform.python_version()
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _commit() -> str | None:
+    """Return the commit of this checkout, with ``-dirty`` where files were changed since."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        told = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return told.stdout.strip() or None
+
+
+def _device() -> str:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"cpu ({platform.machine()}, {os.cpu_count()} cores)"

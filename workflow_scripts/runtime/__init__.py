@@ -1,0 +1,1 @@
+"""The running process: ranks, GPUs, devices, and one-line messages of failures."""

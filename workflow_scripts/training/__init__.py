@@ -1,0 +1,1 @@
+"""Training: objectives and losses, the order of the data, the trainer, resuming."""

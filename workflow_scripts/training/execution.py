@@ -1,0 +1,77 @@
+"""How a training is carried out: the options that change no result."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from workflow_scripts.core.errors import UserError
+
+CHANGES_NO_RESULT = "knobs of speed"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a training is carried out.
+
+    Attributes:
+        micro_batch: examples in one forward of one rank.
+        zero: DeepSpeed's ZeRO stage; 0 is none.
+        offload: whether the optimizer's state is in the host's memory.
+        checkpointing: whether activations are computed anew in the backward pass.
+        tensorboard: whether to log to tensorboard/ beside the metrics as well.
+        state: folder for what an interrupted training goes on from, or None to keep nothing.
+        save_minutes: how often that is written.
+    """
+
+    micro_batch: int
+    zero: Literal[0, 2, 3] = 0
+    offload: bool = False
+    checkpointing: bool = False
+    tensorboard: bool = False
+    state: Path | None = None
+    save_minutes: float = 30.0
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "Execution":
+        """Pick the execution out of a training stage's arguments."""
+        return cls(
+            micro_batch=args.micro_batch,
+            zero=cast(Literal[0, 2, 3], args.zero),
+            offload=bool(args.offload),
+            checkpointing=bool(args.checkpointing),
+            tensorboard=bool(args.tensorboard),
+            state=None if args.states is None else _own(args.states, args.record),
+            save_minutes=args.save_minutes,
+        )
+
+
+def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that all training stages share. Switches are 0 or 1, as in resources."""
+    group = parser.add_argument_group("execution", "none of these changes a result")
+    group.add_argument("--micro-batch", type=int, required=True, help="examples in one forward")
+    group.add_argument("--threads", type=int, required=True, help="CPU threads of each rank")
+    group.add_argument(
+        "--zero", type=int, choices=(0, 2, 3), default=0, help="DeepSpeed's ZeRO stage; 0: none"
+    )
+    _add_switch(group, "--offload", "keep the optimizer's state in the host's memory (ZeRO)")
+    _add_switch(group, "--checkpointing", "compute activations anew in the backward pass")
+    _add_switch(group, "--tensorboard", "log to tensorboard/ beside the metrics as well")
+    group.add_argument(
+        "--states",
+        help="folder beside the results for what interrupted trainings go on from; this one's is "
+        "named as the folder of --record, and removed at the end",
+    )
+    group.add_argument("--save-minutes", type=float, default=30.0, help="how often that is written")
+
+
+def _own(states: str, record: str) -> Path:
+    """Return a training's own folder in that of all states, which is beside the results."""
+    folder, results = Path(record).parent, Path(states).parent
+    if not folder.is_relative_to(results):
+        raise UserError(f"--states {states}: is not in a folder that --record {record} is in too")
+    return Path(states) / folder.relative_to(results)
+
+
+def _add_switch(group: argparse._ArgumentGroup, name: str, meaning: str) -> None:
+    group.add_argument(name, type=int, choices=(0, 1), default=0, help=f"1: {meaning}")

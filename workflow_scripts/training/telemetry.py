@@ -1,0 +1,217 @@
+"""What a run tells while it goes (progress, metrics) and leaves behind (its record)."""
+
+import json
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TextIO
+
+import rich.console
+import rich.progress
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from workflow_scripts.core import atomic
+from workflow_scripts.runtime import ranks
+
+CHANGES_NO_RESULT = "progress, metrics and the record of what a training cost"
+
+_PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
+
+
+@dataclass(frozen=True)
+class Course:
+    """What happened in a training.
+
+    Attributes:
+        losses: the mean loss over the batch, by step.
+        tokens: real tokens processed, padding not counted.
+        seconds: from the first step to the last.
+    """
+
+    losses: list[float]
+    tokens: int
+    seconds: float
+
+
+class Progress:
+    """Progress with the time left: a bar on a terminal, elsewhere a line a minute."""
+
+    SILENCE = 60.0
+    """Seconds between two lines where there is no terminal."""
+
+    def __init__(
+        self, title: str, total: int, unit: str, stream: TextIO | None = None, *, done: int = 0
+    ) -> None:
+        """Begin; ``total`` is counted in ``unit``, and ``done`` of it were done before."""
+        self._stream = stream or sys.stderr
+        self._title, self._total, self._unit = title, total, unit
+        self._before = done
+        self._began = self._spoke = time.monotonic()
+        self._bar: rich.progress.Progress | None = None
+        if self._stream.isatty():
+            self._bar = rich.progress.Progress(
+                rich.progress.TextColumn("{task.description}"),
+                rich.progress.BarColumn(),
+                rich.progress.MofNCompleteColumn(),
+                rich.progress.TextColumn(unit),
+                rich.progress.TimeElapsedColumn(),
+                rich.progress.TextColumn("left"),
+                rich.progress.TimeRemainingColumn(),
+                console=rich.console.Console(file=self._stream),
+            )
+            self._task = self._bar.add_task(title, total=total, completed=done)
+            self._bar.start()
+
+    def reach(self, done: int) -> None:
+        """Say that ``done`` of the total are done."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+            return
+        now = time.monotonic()
+        if now - self._spoke >= self.SILENCE and done > self._before:
+            left = (now - self._began) / (done - self._before) * (self._total - done)
+            print(
+                f"{self._title}: {done} of {self._total} {self._unit}, {_minutes(left)} left",
+                file=self._stream,
+                flush=True,
+            )
+            self._spoke = now
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class ProgressOfTraining(TrainerCallback):
+    """Shows the progress of a training."""
+
+    def __init__(self, title: str) -> None:
+        """Name the training on the bar."""
+        self._title = title
+        self._progress: Progress | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Begin the bar."""
+        if state.is_world_process_zero:
+            self._progress = Progress(self._title, state.max_steps, "steps", done=state.global_step)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Move the bar."""
+        if self._progress is not None:
+            self._progress.reach(state.global_step)
+
+    def close(self) -> None:
+        """Leave the terminal as it was, also where training failed."""
+        if self._progress is not None:
+            self._progress.close()
+
+
+class MetricsLines(TrainerCallback):
+    """Writes one JSON object a logging step, as it happens, to be watched with ``tail -f``.
+
+    Attributes:
+        lines: what has been written, by line.
+    """
+
+    def __init__(self, path: Path | str, before: Sequence[str] = ()) -> None:
+        """Name the file, opened when training begins, and the lines of earlier attempts."""
+        self._path = Path(path)
+        self._file: TextIO | None = None
+        self.lines = list(before)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Open the file."""
+        if state.is_world_process_zero:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("w", encoding="utf-8", buffering=1)
+            self._file.writelines(f"{line}\n" for line in self.lines)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """Write a line for each log of a loss."""
+        if self._file is not None and logs and "loss" in logs:
+            line = json.dumps({"step": state.global_step, **logs}, sort_keys=True)
+            print(line, file=self._file)
+            self.lines.append(line)
+
+    def close(self) -> None:
+        """Close the file, also where training failed."""
+        if self._file is not None:
+            self._file.close()
+            atomic.WRITTEN.add(self._path)
+
+
+def record(
+    course: Course, settings: Mapping[str, Any], examples: int, micro_batch: int
+) -> dict[str, Any]:
+    """Return a training's record (DESIGN section 3, ``train.json``)."""
+    return {
+        "steps": len(course.losses),
+        "loss": {
+            "first": course.losses[0],
+            "last": course.losses[-1],
+            "mean": statistics.fmean(course.losses),
+        },
+        "losses": course.losses,
+        "tokens": course.tokens,
+        "seconds": round(course.seconds, 3),
+        "peak_memory_bytes": _peak_memory_bytes(),
+        "device": _device_name(),
+        "threads": torch.get_num_threads(),
+        "micro_batch": micro_batch,
+        "ranks": ranks.count(),
+        "pairs": examples,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+        "settings": dict(settings),
+    }
+
+
+def _device_name() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"cpu ({platform.machine()})"
+
+
+def _peak_memory_bytes() -> int:
+    """Return the most memory used so far: the accelerator's where there is one, else resident."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return resident if sys.platform == "darwin" else resident * 1024
+
+
+def _minutes(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def tensorboard(folder: Path, done: int) -> TrainerCallback:
+    """Return what logs to TensorBoard, in place of what was logged after ``done`` steps."""
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    return TensorBoardCallback(SummaryWriter(folder, purge_step=done + 1))
