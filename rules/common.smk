@@ -6,9 +6,11 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from workflow_scripts import warm
-from workflow_scripts.config import conflicts, data, experiment, matrix, students
+from workflow_scripts.config import data, experiment, matrix
 from workflow_scripts.core import names
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
+from workflow_scripts.methods.students import chains
 from workflow_scripts.report import tables as report_tables
 from workflow_scripts.report.figures import registry as report_figures
 from workflow_scripts.reruns import digests, provenance, slices
@@ -69,9 +71,9 @@ wildcard_constraints:
     world=names.NAME,
     corpus=names.NAME,
     conflict=names.NAME,
-    scenario=one_of(experiment.SCENARIOS),
+    scenario=one_of(EXPERIMENT.scenarios),
     variant=one_of(STUDENTS),
-    supervision=one_of(conflicts.SFT_CONFLICTS),
+    supervision=one_of(SFT_CONFLICTS),
     seed=r"\d+",
 
 
@@ -116,32 +118,38 @@ def corpus_of(wildcards):
     return f"results/corpora/{EXPERIMENT.models[wildcards.model].pretrain.corpus}"
 
 
-def is_reward_model(wildcards):
+def scenario_of(wildcards):
+    """Return the scenario of a job, None for one that serves several."""
+    return EXPERIMENT.scenarios.get(wildcards.get("scenario"))
+
+
+def starts_from_base(wildcards):
     """Return whether training starts from the base model rather than from its SFT."""
-    return wildcards.get("scenario") == "reward_model"
+    return not scenario_of(wildcards).from_sft
 
 
 def is_linear_probe(wildcards):
     """Return whether a reward head alone is trained, on features of a frozen model."""
-    return EXPERIMENT.scenarios.reward_model.linear_probe and is_reward_model(wildcards)
+    scenario = scenario_of(wildcards)
+    return scenario is not None and scenario.trains_head_alone
 
 
 def for_linear_probes(features):
     """Return an input: these features where a reward head alone is trained, and nothing elsewhere."""
-    if not EXPERIMENT.scenarios.reward_model.linear_probe:
+    if not any(scenario.trains_head_alone for scenario in EXPERIMENT.scenarios.values()):
         return []
-    return branch(is_reward_model, then=features, otherwise=[])
+    return branch(is_linear_probe, then=features, otherwise=[])
 
 
-def is_dpo(wildcards):
+def has_reference(wildcards):
     """Return whether margins are relative to a reference model."""
-    return wildcards.scenario == "dpo"
+    return scenario_of(wildcards).has_reference
 
 
 def conflict_of(wildcards):
     """Return the conflict that a student, or the SFT model it starts from, is trained under."""
     if "supervision" in wildcards.keys():
-        return conflicts.SFT_CONFLICTS[wildcards.supervision]
+        return SFT_CONFLICTS[wildcards.supervision]
     return EXPERIMENT.conflicts[wildcards.conflict]
 
 
@@ -160,7 +168,7 @@ def supervising_labels(wildcards):
     student = STUDENTS[wildcards.variant]
     if not student.through:
         return WEAK_LABELS.format(model=wildcards.weak, **wildcards)
-    supervisor = students.supervisor(student, STUDENTS.values())
+    supervisor = chains.supervisor(student, STUDENTS.values())
     names = {"strong": student.through[-1], "variant": supervisor.folder}
     return STUDENT_LABELS.format(**dict(wildcards) | names)
 
@@ -199,14 +207,14 @@ def student_sft_folder(wildcards):
 
 def student_base(wildcards):
     """Return the model that a student starts from."""
-    if is_reward_model(wildcards):
+    if starts_from_base(wildcards):
         return f"results/models/{wildcards.strong}"
     return f"{student_sft_folder(wildcards)}/checkpoint"
 
 
 def student_reference(wildcards):
     """Return the reference log-probabilities of a DPO student, and nothing for another."""
-    return f"{student_sft_folder(wildcards)}/reference.parquet" if is_dpo(wildcards) else []
+    return f"{student_sft_folder(wildcards)}/reference.parquet" if has_reference(wildcards) else []
 
 
 def second_weak(wildcards):

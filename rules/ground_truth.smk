@@ -1,12 +1,12 @@
 rule ground_truth:
     input:
         model=branch(
-            is_reward_model,
+            starts_from_base,
             then="results/models/{model}",
             otherwise=f"{SFT}/checkpoint",
         ),
         pairs="results/data/{target}/gt.parquet",
-        reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
+        reference=branch(has_reference, then=f"{SFT}/reference.parquet", otherwise=[]),
         features=for_linear_probes("results/features/{target}/{model}/gt.parquet"),
     output:
         checkpoint=directory(f"{GROUND_TRUTH}/checkpoint"),
@@ -22,7 +22,9 @@ rule ground_truth:
     resources:
         **training_on("model", token_counts.ground_truth, "target", "scenario"),
     params:
-        code=lambda wildcards: CODE.digest("stages.train", wildcards.scenario, "none"),
+        code=lambda wildcards: CODE.digest(
+            "stages.train", scenario_of(wildcards).kind, "none", "supervised"
+        ),
         settings=slice_for(slices.ground_truth, "target", "scenario", "model", "seed"),
     shell:
         "{resources.launcher} train --code {params.code} --settings {params.settings:q} "

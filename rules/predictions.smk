@@ -2,7 +2,7 @@ rule ground_truth_predictions:
     input:
         model=f"{GROUND_TRUTH}/checkpoint",
         pairs="results/data/{target}/test.parquet",
-        reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
+        reference=branch(has_reference, then=f"{SFT}/reference.parquet", otherwise=[]),
         features=for_linear_probes("results/features/{target}/{model}/test.parquet"),
     output:
         f"{GROUND_TRUTH}/predictions.parquet",
@@ -16,7 +16,7 @@ rule ground_truth_predictions:
     resources:
         **scoring_on("model", "test"),
     params:
-        code=lambda wildcards: CODE.digest("stages.predict", wildcards.scenario),
+        code=lambda wildcards: CODE.digest("stages.predict", scenario_of(wildcards).kind),
         settings=slice_for(slices.readout, "scenario"),
     shell:
         "python -m workflow_scripts predict --code {params.code} --settings {params.settings:q} "

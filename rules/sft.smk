@@ -21,7 +21,7 @@ rule sft:
     resources:
         **training_on("model", token_counts.sft, "target"),
     params:
-        code=CODE.digest("stages.train", "sft", "none"),
+        code=CODE.digest("stages.train", "sft", "none", "supervised"),
         settings=slice_for(slices.sft, "target", "model", "seed"),
     shell:
         "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
@@ -51,7 +51,9 @@ rule student_sft:
     resources:
         **training_on("strong", token_counts.student_sft, "target", "supervision", "variant"),
     params:
-        code=lambda wildcards: CODE.digest("stages.train", "sft", conflict_of(wildcards).kind),
+        code=lambda wildcards: CODE.digest(
+            "stages.train", "sft", conflict_of(wildcards).kind, STUDENTS[wildcards.variant].kind
+        ),
         settings=slice_for(
             slices.student_sft,
             "target",

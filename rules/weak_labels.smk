@@ -2,7 +2,7 @@ rule weak_labels:
     input:
         model=f"{GROUND_TRUTH}/checkpoint",
         pairs="results/data/{target}/weak.parquet",
-        reference=branch(is_dpo, then=f"{SFT}/reference.parquet", otherwise=[]),
+        reference=branch(has_reference, then=f"{SFT}/reference.parquet", otherwise=[]),
         features=for_linear_probes("results/features/{target}/{model}/weak.parquet"),
     output:
         WEAK_LABELS,
@@ -16,7 +16,7 @@ rule weak_labels:
     resources:
         **scoring_on("model", "weak"),
     params:
-        code=lambda wildcards: CODE.digest("stages.weak_labels", wildcards.scenario),
+        code=lambda wildcards: CODE.digest("stages.weak_labels", scenario_of(wildcards).kind),
         settings=slice_for(slices.weak_labels, "scenario"),
     shell:
         "python -m workflow_scripts weak_labels --code {params.code} --settings {params.settings:q} "
@@ -33,7 +33,7 @@ use rule weak_labels as student_labels with:
         model=f"{WEAK_TO_STRONG.replace('{conflict}', 'none')}/checkpoint",
         pairs=labelled_by_student,
         reference=branch(
-            is_dpo,
+            has_reference,
             then=f"{STUDENT_SFT.replace('{supervision}', 'labels')}/labelling_reference.parquet",
             otherwise=[],
         ),

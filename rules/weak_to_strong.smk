@@ -27,7 +27,10 @@ rule weak_to_strong:
         ),
     params:
         code=lambda wildcards: CODE.digest(
-            "stages.train", wildcards.scenario, conflict_of(wildcards).kind
+            "stages.train",
+            scenario_of(wildcards).kind,
+            conflict_of(wildcards).kind,
+            STUDENTS[wildcards.variant].kind,
         ),
         settings=slice_for(
             slices.weak_to_strong,

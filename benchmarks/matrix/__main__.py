@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from benchmarks.matrix.meter import Meter
-from workflow_scripts.config.conflicts import KINDS
+from workflow_scripts.methods.conflicts.registry import CONFLICTS
 
 ROOT = Path(__file__).parents[2]
 TARGET = "substances"
@@ -98,7 +98,7 @@ def _scripts(results: Path, args: argparse.Namespace, folder: Path) -> list[Path
         pair = f"{TARGET}/{scenario}/{weak}/{strong}"
         for kind in ("none", "explicit", "implicit"):
             cell = f"weak_to_strong/{pair}/{kind}/seed0"
-            sft = f"student_sft/{pair}/{KINDS[kind].supervision}/seed0"
+            sft = f"student_sft/{pair}/{CONFLICTS[kind].supervision}/seed0"
             scripts[f"{weak}-to-{strong}-{kind}"] = {
                 "ceiling": settings[weak],
                 "model": weak,

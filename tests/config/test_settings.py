@@ -30,7 +30,7 @@ def test_the_papers_configuration_gives_the_papers_cells():
     # 7 models make 21 ordered pairs; 3 scenarios; 3 conflicts; 1 seed.
     assert len(matrix.cells(config)) == 21 * 3 * 3
     assert config.matrix.weak_strong[0] == ("gpt2", "gpt2-medium")
-    assert config.scenarios.dpo.epochs == 3
+    assert config.scenarios["dpo"].epochs == 3
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_the_papers_configuration_gives_the_papers_cells():
         (
             "matrix.scenarios.1",
             "simppo",
-            "config.yaml: matrix.scenarios.1: 'simppo' is not valid; did you mean 'simpo'?",
+            "config.yaml: matrix.scenarios.1: 'simppo' is not defined; did you mean 'simpo'?",
         ),
         (
             "matrix.models.3",

@@ -4,7 +4,8 @@ import pytest
 from test_settings import changed
 
 from workflow_scripts.config import experiment, matrix
-from workflow_scripts.config.students import Student, supervisor, with_intermediates
+from workflow_scripts.methods.students.chains import supervisor, with_intermediates
+from workflow_scripts.methods.students.supervised import Supervised as Student
 
 DIRECT = {"name": "direct"}
 MODELS = ["a", "b", "c", "d"]

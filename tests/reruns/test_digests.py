@@ -248,7 +248,7 @@ def test_each_objective_has_its_own_losses():
         }
         for objective in ("sft", "reward_model", "simpo", "dpo")
     }
-    losses = "workflow_scripts.training.losses."
+    losses = "workflow_scripts.methods.losses."
     for objective, names in reached.items():
         assert names - {f"{losses}_side", f"{losses}_at_least_float32"} == {losses + objective}
     assert f"{losses}explicit_conflict" in code.reached("stages.train", "dpo", "explicit")

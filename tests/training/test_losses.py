@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.config.conflicts import Explicit, Implicit
 from workflow_scripts.data.pairs import Pairs
-from workflow_scripts.training import losses
+from workflow_scripts.methods import losses
+from workflow_scripts.methods.conflicts.explicit import Explicit
+from workflow_scripts.methods.conflicts.mixture import Implicit
 
 BETA, GAMMA = 2.0, 1.0
 

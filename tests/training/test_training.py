@@ -31,12 +31,14 @@ from transformers import (
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.data import pairs as data_pairs
+from workflow_scripts.methods import losses
+from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models import checkpoints
 from workflow_scripts.models import margins as model_margins
-from workflow_scripts.models.scorer import PairScorer, Readout, shares_prompts
+from workflow_scripts.models.scorer import PairScorer, shares_prompts
 from workflow_scripts.models.tokenise import members, one_a_row, tokenise
-from workflow_scripts.stages.pretrain import window_starts
-from workflow_scripts.training import data_order, losses
+from workflow_scripts.training import data_order
+from workflow_scripts.training.pretraining import window_starts
 
 END = "<|endoftext|>"
 ADAM = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}

@@ -78,7 +78,7 @@ CODE = {
     "comments, docstrings, formatting": (otherwise_written, NOTHING),
     "an unrelated function": (
         edited(
-            "training/losses.py", "def sft(", "def unused() -> None:\n    return None\n\n\ndef sft("
+            "methods/losses.py", "def sft(", "def unused() -> None:\n    return None\n\n\ndef sft("
         ),
         NOTHING,
     ),
@@ -86,14 +86,14 @@ CODE = {
     "progress": (edited("training/telemetry.py", "SILENCE = 60.0", "SILENCE = 30.0"), NOTHING),
     "the DPO loss": (
         edited(
-            "training/losses.py",
+            "methods/losses.py",
             "_side(label, margin) * margin)\n",
             "margin * _side(label, margin))\n",
         ),
         r"\S+ \S*/dpo/",
     ),
     "the explicit conflict": (
-        edited("training/losses.py", "margin.detach() < 0", "margin.detach() <= 0"),
+        edited("methods/losses.py", "margin.detach() < 0", "margin.detach() <= 0"),
         r"\S+ \S*/explicit/",
     ),
     "a probe's figure": (edited("measures/deception.py", "no pair was taxed", "no tax"), r"probe "),

@@ -4,9 +4,10 @@ Functions are named after the rules. They count every text at its greatest lengt
 bounds; sets may also turn out smaller than they are asked to be.
 """
 
-from workflow_scripts.config.conflicts import SFT_CONFLICTS, Conflict
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.matrix import students
+from workflow_scripts.methods.conflicts.conflict import Conflict
+from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
 
 
 def pretrain(config: Config, model: str) -> int:
@@ -23,7 +24,7 @@ def sft(config: Config, target: str) -> int:
 
 def ground_truth(config: Config, target: str, scenario: str) -> int:
     """Return the tokens of a ground-truth training."""
-    epochs = getattr(config.scenarios, scenario).epochs
+    epochs = config.scenarios[scenario].epochs
     return texts(config, _pairs(config, target, "gt")) * epochs
 
 
@@ -36,7 +37,7 @@ def student_sft(config: Config, target: str, supervision: str, variant: str) -> 
 def weak_to_strong(config: Config, target: str, scenario: str, conflict: str, variant: str) -> int:
     """Return the tokens of a weak-to-strong training."""
     pairs = _student_pairs(config, target, config.conflicts[conflict], variant)
-    return texts(config, pairs) * getattr(config.scenarios, scenario).epochs
+    return texts(config, pairs) * config.scenarios[scenario].epochs
 
 
 def scoring(config: Config, target: str, *sets: str) -> int:

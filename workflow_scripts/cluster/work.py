@@ -12,7 +12,7 @@ from workflow_scripts.cluster import tokens as token_counts
 from workflow_scripts.config import matrix
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.matrix import Cell
-from workflow_scripts.config.students import supervisor
+from workflow_scripts.methods.students.chains import supervisor
 
 CHECKPOINT_BYTES = 4
 """Of each weight: checkpoints are float32."""
@@ -85,9 +85,8 @@ def of(config: Config, path: str) -> Work | None:
 
 def trainings_of(config: Config, cell: Cell) -> Iterator[str]:
     """Yield the folders of all trainings that a cell rests on, but for pretraining."""
-    base = cell.scenario == "reward_model"
     for model in (cell.weak, cell.strong):
-        if not base:
+        if config.scenarios[cell.scenario].from_sft:
             yield f"results/sft/{cell.target}/{model}/seed{cell.seed}"
         yield f"results/ground_truth/{cell.target}/{cell.scenario}/{model}/seed{cell.seed}"
     yield from _student(config, cell)
@@ -115,7 +114,7 @@ def _student(config: Config, cell: Cell) -> Iterator[str]:
         last = cell._replace(strong=student.through[-1], conflict="none", variant=before.folder)
         yield from _student(config, last)
     place = f"{cell.target}/{cell.scenario}/{cell.weak}/{cell.strong}"
-    if cell.scenario != "reward_model":
+    if config.scenarios[cell.scenario].from_sft:
         supervision = config.conflicts[cell.conflict].supervision
         yield f"results/student_sft/{place}/{supervision}{cell.variant}/seed{cell.seed}"
     yield f"results/weak_to_strong/{place}/{cell.conflict}{cell.variant}/seed{cell.seed}"

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from workflow_scripts.config.messages import BelowSection, nearest
-from workflow_scripts.config.section import HubId, Settings, exactly_one
 from workflow_scripts.core.names import Name
+from workflow_scripts.core.section import HubId, Settings, exactly_one
 from workflow_scripts.data.formats import FORMATS
 
 CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BeforeValidator,
@@ -14,20 +14,24 @@ from pydantic import (
     model_validator,
 )
 
-from workflow_scripts.config.conflicts import AnyConflict, spelt_out
+from workflow_scripts.config.conflict_lists import spelled_out
 from workflow_scripts.config.data import SETS, Corpus, Target, World
 from workflow_scripts.config.messages import AboutKey, BelowSection, UndefinedName, describe
 from workflow_scripts.config.models import Gpu, Model
-from workflow_scripts.config.section import Settings, Share, exactly_one
-from workflow_scripts.config.students import DIRECT, Student, with_intermediates
-from workflow_scripts.config.training import Compat, Optimisation, Scenarios, Training
+from workflow_scripts.config.training import Training
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.names import Name
+from workflow_scripts.core.section import Settings, Share, exactly_one
+from workflow_scripts.methods.compat import Compat
+from workflow_scripts.methods.conflicts.registry import AnyConflict
+from workflow_scripts.methods.method import Sft
+from workflow_scripts.methods.scenarios.registry import AnyScenario, with_kinds
+from workflow_scripts.methods.students.chains import with_intermediates
+from workflow_scripts.methods.students.registry import AnyStudent
+from workflow_scripts.methods.students.student import DIRECT
+from workflow_scripts.methods.students.supervised import Supervised
 
 CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
-
-Scenario = Literal["reward_model", "simpo", "dpo"]
-SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 
 
 class Probe(Settings):
@@ -43,12 +47,12 @@ class Matrix(Settings):
     """Which cells are run: the product of these lists."""
 
     targets: list[Name] = Field(min_length=1)
-    scenarios: list[Scenario] = Field(min_length=1)
+    scenarios: list[Name] = Field(min_length=1)
     conflicts: list[Name] = Field(min_length=1)
     models: list[Name] | None = None
     pairs: list[tuple[Name, Name]] | None = None
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
-    students: list[Student] = Field([Student(name=DIRECT)])
+    students: list[AnyStudent] = Field([Supervised(name=DIRECT)])
 
     @model_validator(mode="after")
     def _pairs_or_models(self) -> Self:
@@ -110,9 +114,9 @@ class Config(Settings):
     hardware: dict[Name, Gpu] = Field(min_length=1)
     worlds: dict[Name, World] = Field(default_factory=dict)
     corpora: dict[Name, Corpus] = Field(default_factory=dict)
-    scenarios: Scenarios
-    sft: Optimisation
-    conflicts: Annotated[dict[Name, AnyConflict], BeforeValidator(spelt_out)]
+    scenarios: Annotated[dict[Name, AnyScenario], BeforeValidator(with_kinds)]
+    sft: Sft
+    conflicts: Annotated[dict[Name, AnyConflict], BeforeValidator(spelled_out)]
     training: Training
     compat: Compat = Compat()
     probe: Probe
@@ -148,6 +152,8 @@ class Config(Settings):
     def _references(self) -> Iterable[tuple[str, str, Iterable[str]]]:
         for i, target in enumerate(self.matrix.targets):
             yield f"matrix.targets.{i}", target, self.targets
+        for i, scenario in enumerate(self.matrix.scenarios):
+            yield f"matrix.scenarios.{i}", scenario, self.scenarios
         for i, conflict in enumerate(self.matrix.conflicts):
             yield f"matrix.conflicts.{i}", conflict, self.conflicts
         for i, model in enumerate(self.matrix.models or []):

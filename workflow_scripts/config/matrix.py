@@ -4,7 +4,8 @@ import itertools
 from typing import NamedTuple
 
 from workflow_scripts.config.experiment import Config
-from workflow_scripts.config.students import Student, with_intermediates
+from workflow_scripts.methods.students.chains import with_intermediates
+from workflow_scripts.methods.students.student import Student
 
 
 class Cell(NamedTuple):

@@ -47,9 +47,11 @@ def describe(fault: Mapping[str, Any], schema: type[BaseModel], files: Sequence[
         files: the configuration files, later ones winning.
     """
     location = [part for part in fault["loc"] if part != "[key]"]
-    if location[:1] == ["conflicts"] and len(location) > 3:
-        # pydantic puts the discriminator's value between a union's key and its member's.
-        del location[2]
+    for union in (["conflicts"], ["scenarios"], ["matrix", "students"]):
+        place = len(union) + 1
+        if location[: len(union)] == union and len(location) > place:
+            # pydantic puts the discriminator's value between a union's key and its member's.
+            del location[place]
     context = fault.get("ctx", {})
     if "discriminator" in context:
         location.append(context["discriminator"].strip("'"))

@@ -79,13 +79,13 @@ def read_pairs(path: str) -> Pairs:
     )
 
 
-def with_weak_labels(pairs: Pairs, path: str, objective: str) -> Pairs:
-    """Return ``pairs`` as the weak model labelled them: softly for rewards, by sign otherwise.
+def with_weak_labels(pairs: Pairs, path: str, *, soft: bool) -> Pairs:
+    """Return ``pairs`` as the weak model labelled them: by its probability, or by its choice.
 
     Raises:
         UserError: if ``path`` lacks one of the pairs.
     """
-    column = "probability" if objective == "reward_model" else "label"
+    column = "probability" if soft else "label"
     return replace(pairs, labels=_aligned(path, pairs.ids, [column])[0])
 
 

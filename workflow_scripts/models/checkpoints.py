@@ -18,8 +18,8 @@ from transformers.activations import GELUTanh, NewGELUActivation
 
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models.frozen_features import Features
-from workflow_scripts.models.scorer import Readout
 from workflow_scripts.models.tokenise import TokenSequences
 
 _HEAD = "score.weight"

@@ -1,18 +1,20 @@
 """Score pairs with a frozen model: what predictions, weak labels and reference models share."""
 
-import argparse
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from workflow_scripts.config.training import Compat
+from workflow_scripts.config.stage_settings import ReadoutSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.data.pairs import Pairs, reference_margins
+from workflow_scripts.methods.compat import Compat
+from workflow_scripts.methods.readout import Readout
+from workflow_scripts.methods.scenarios.registry import scenario_class
 from workflow_scripts.models import checkpoints
 from workflow_scripts.models.frozen_features import HeadScorer, read_features
-from workflow_scripts.models.scorer import PairScorer, Readout, readout_of, shares_prompts
+from workflow_scripts.models.scorer import PairScorer, shares_prompts
 from workflow_scripts.models.tokenise import TokenSequences, members, one_a_row, tokenise
 from workflow_scripts.runtime.device import has_bfloat16
 from workflow_scripts.training.telemetry import Progress
@@ -49,36 +51,47 @@ def score_pairs(
     return scores[: len(pairs)], scores[len(pairs) :]
 
 
-def margins(args: argparse.Namespace, pairs: Pairs) -> NDArray[np.float64]:
-    """Return the margins of a predicting stage's model on ``pairs``, ``[pairs]``.
+def margins(
+    settings: ReadoutSettings,
+    model: str,
+    pairs: Pairs,
+    *,
+    reference: str | None,
+    features: str | None,
+    micro_batch: int,
+) -> NDArray[np.float64]:
+    """Return a trained model's margins on ``pairs``, ``[pairs]``.
 
-    For dpo they are relative to the reference model, but under ``compat.dpo_weak_labels`` the
-    policy's alone.
+    Args:
+        settings: how they are read out.
+        model: the trained model's folder.
+        pairs: what to score.
+        reference: file of the reference model's log-probabilities, None where there is none.
+        features: file of the pairs' features, which saves a linear probe's backbone.
+        micro_batch: pairs in one forward.
 
     Raises:
-        UserError: as ``score_pairs``, and if the reference model is needed and ``--reference`` is
-            missing.
+        UserError: as ``score_pairs``, and if the reference model is needed and missing.
     """
-    torch.set_num_threads(args.threads)
-    objective = args.settings["objective"]
-    compat = Compat.model_validate(args.settings.get("compat", {}))
-    relative = objective == "dpo" and compat.dpo_weak_labels == "fixed"
-    if relative and args.reference is None:
+    scenario = scenario_class(settings.objective)
+    relative = scenario.is_relative(settings.compat)
+    if relative and reference is None:
         raise UserError(
-            "objective dpo: needs the frozen model's log-probabilities; give --reference"
+            f"objective {settings.objective}: needs the frozen model's log-probabilities; "
+            "give --reference"
         )
-    if args.features:
-        return _margins_of_features(args.model, args.features, pairs)
+    if features:
+        return _margins_of_features(model, features, pairs)
     chosen, rejected = score_pairs(
-        args.model,
+        model,
         pairs,
-        readout_of(objective, compat),
-        compat,
-        max_length=args.settings["max_length"],
-        micro_batch=args.micro_batch,
+        scenario.readout(settings.compat),
+        settings.compat,
+        max_length=settings.max_length,
+        micro_batch=micro_batch,
     )
-    if relative:
-        return chosen - rejected - reference_margins(args.reference, pairs.ids)
+    if relative and reference is not None:
+        return chosen - rejected - reference_margins(reference, pairs.ids)
     return chosen - rejected
 
 

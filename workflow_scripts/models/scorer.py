@@ -1,6 +1,5 @@
 """Read a score for each token sequence out of a language model: a reward or a log-probability."""
 
-from enum import StrEnum
 from typing import cast
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from workflow_scripts.config.training import Compat
+from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models.rows import Rows
 from workflow_scripts.runtime import ranks
 
@@ -21,35 +20,6 @@ _SHARING = frozenset({"gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2"})
 
 In others, say those with recurrent layers, a text would see the one before it in its row.
 """
-
-
-class Readout(StrEnum):
-    """What the score of a sequence is (DESIGN section 1, column ``margin``)."""
-
-    REWARD = "reward"
-    REWARD_AT_NONZERO_COUNT = "reward, read at the count of tokens that are not 0"
-    MEAN_LOG_PROBABILITY = "mean log-probability"
-    SUMMED_LOG_PROBABILITY = "summed log-probability"
-
-    @property
-    def is_reward(self) -> bool:
-        """Whether the score comes from a head of its own."""
-        return self in (Readout.REWARD, Readout.REWARD_AT_NONZERO_COUNT)
-
-
-READOUTS = {
-    "reward_model": Readout.REWARD,
-    "sft": Readout.MEAN_LOG_PROBABILITY,
-    "simpo": Readout.MEAN_LOG_PROBABILITY,
-    "dpo": Readout.SUMMED_LOG_PROBABILITY,
-}
-
-
-def readout_of(objective: str, compat: Compat) -> Readout:
-    """Return what ``objective`` reads out of a sequence."""
-    if objective == "reward_model" and compat.reward_pooling == "reference":
-        return Readout.REWARD_AT_NONZERO_COUNT
-    return READOUTS[objective]
 
 
 class PairScorer(nn.Module):

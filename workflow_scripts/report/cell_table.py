@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflow_scripts.config.students import DIRECT
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_table
+from workflow_scripts.methods.students.student import DIRECT
 from workflow_scripts.stages.probe import read_probe
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workflow_scripts.config.students import DIRECT
 from workflow_scripts.core.files import columns_of, read_table
+from workflow_scripts.methods.students.student import DIRECT
 from workflow_scripts.report.cell_table import GROUP
 
 Row = Mapping[str, Any]

@@ -2,32 +2,42 @@
 
 Every rule carries its slice as a param, so Snakemake reruns a job exactly when its slice, its input
 files or its command changes. Execution knobs (micro-batch, threads, partitions, logging) never
-enter a slice. One function a stage; each returns canonical JSON.
+enter a slice. One function a stage; each returns the JSON of the stage's settings.
 """
 
 import os
 from typing import Any
 
-from workflow_scripts.config.conflicts import SFT_CONFLICTS
 from workflow_scripts.config.data import SETS, Source
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.matrix import students
 from workflow_scripts.config.models import EXECUTION_KNOBS
-from workflow_scripts.config.students import DIRECT
-from workflow_scripts.core.files import canonical_json
-
-_SCORING_QUIRKS = {
-    "reward_model": {"reward_pooling"},
-    "sft": {"bos_in_response"},
-    "simpo": {"bos_in_response"},
-    "dpo": {"bos_in_response"},
-}
-"""Compatibility switches on which the score of a text depends, by objective."""
+from workflow_scripts.config.stage_settings import (
+    BaseModelSettings,
+    CorpusSettings,
+    DataSettings,
+    LabelSettings,
+    PageSettings,
+    PretrainSettings,
+    ProbeSettings,
+    ReadoutSettings,
+    SetSettings,
+    TextSettings,
+    TrainSettings,
+    WorldSettings,
+)
+from workflow_scripts.methods.compat import Compat
+from workflow_scripts.methods.conflicts.conflict import Conflict
+from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
+from workflow_scripts.methods.method import Method, Sft
+from workflow_scripts.methods.scenarios.reward_model import RewardModel
+from workflow_scripts.methods.scenarios.scenario import Scenario
+from workflow_scripts.methods.students.student import DIRECT, Student
 
 
 def world(config: Config, name: str) -> str:
     """Return what a generated world depends on: its own section."""
-    return canonical_json(config.worlds[name].model_dump())
+    return WorldSettings(**config.worlds[name].model_dump()).text()
 
 
 def prepare_data(config: Config, target: str) -> str:
@@ -42,10 +52,8 @@ def prepare_data(config: Config, target: str) -> str:
         source.pop("world", None)
         if not source["columns"]:
             del source["columns"]
-        sets[name] = {"size": pair_set.size, "source": source}
-    return canonical_json(
-        {"target": target, "seed": section.seed, "max_bad": section.max_bad, "sets": sets}
-    )
+        sets[name] = SetSettings(size=pair_set.size, source=source)
+    return DataSettings(target=target, seed=section.seed, max_bad=section.max_bad, sets=sets).text()
 
 
 def local_file(config: Config, source: Source, set_name: str) -> str | None:
@@ -58,10 +66,8 @@ def local_file(config: Config, source: Source, set_name: str) -> str | None:
 def base_model(config: Config, name: str) -> str:
     """Return what a fetched or copied base model depends on: where it comes from."""
     section = config.models[name]
-    origin = section.model_dump(include={"id", "revision", "path", "pickled_weights"})
-    return canonical_json(
-        origin | section.model_dump(include={"package", "depth"}, exclude_none=True)
-    )
+    given = section.model_dump(include=set(BaseModelSettings.model_fields))
+    return BaseModelSettings(**given).text()
 
 
 def tokenizer(config: Config, corpus: str) -> str:
@@ -70,8 +76,8 @@ def tokenizer(config: Config, corpus: str) -> str:
     The order of a target's sets is that of the texts, which Snakemake's list of inputs is without.
     """
     section = config.corpora[corpus]
-    sets = {} if section.world else {"sets": section.sets}
-    return canonical_json(section.tokenizer.model_dump() | sets)
+    sets = None if section.world else section.sets
+    return CorpusSettings(**section.tokenizer.model_dump(), sets=sets).text()
 
 
 def pretrain(config: Config, name: str) -> str:
@@ -79,71 +85,65 @@ def pretrain(config: Config, name: str) -> str:
     model = config.models[name]
     section = model.pretrain
     assert section is not None, f"rule pretrain is constrained to pretrained models, not {name}"
-    depth = model.model_dump(include={"depth"}, exclude_none=True)
-    return canonical_json(
-        section.model_dump(exclude={"corpus"}) | {"seed": f"models/{name}"} | depth
-    )
+    given = section.model_dump(exclude={"corpus"})
+    return PretrainSettings(**given, seed=f"models/{name}", depth=model.depth).text()
 
 
-def _training(config: Config, objective: str, seed: str, *quirks: str) -> dict[str, Any]:
-    section = config.sft if objective == "sft" else getattr(config.scenarios, objective)
-    return {
-        **section.model_dump(),
-        **config.training.model_dump(),
-        "compat": _compat(config, objective, *quirks),
-        "objective": objective,
-        "seed": seed,
-    }
+def _training(
+    config: Config,
+    method: Method,
+    objective: str,
+    seed: str,
+    quirks: frozenset[str],
+    conflict: Conflict | None = None,
+    student: Student | None = None,
+) -> str:
+    return TrainSettings(
+        objective=objective,
+        method=method,
+        seed=seed,
+        **dict(config.training),
+        compat=_compat(config, method.score_quirks | quirks),
+        conflict=conflict,
+        student=student,
+    ).text()
 
 
-def _compat(config: Config, objective: str, *more: str) -> dict[str, str]:
-    """Return the switches that matter to ``objective``'s scores, and ``more``."""
-    return config.compat.model_dump(include=_SCORING_QUIRKS[objective] | set(more))
+def _compat(config: Config, quirks: frozenset[str]) -> Compat:
+    """Return the switches that matter, and no others."""
+    return Compat(**config.compat.model_dump(include=set(quirks)))
 
 
-def _label_quirks(config: Config, scenario: str, variant: str) -> list[str]:
+def _label_quirks(config: Config, method: Method, variant: str) -> frozenset[str]:
     """Return the switches that matter to the labels a student is trained on."""
-    quirks = ["dpo_weak_labels"] if scenario == "dpo" else []
-    if students(config)[variant].filter is not None:
-        quirks.append("filter_peek")
-    return quirks
+    filtered = students(config)[variant].filter is not None
+    return method.label_quirks | (frozenset({"filter_peek"}) if filtered else frozenset())
 
 
-def _student_quirks(config: Config, scenario: str, conflict: str, variant: str) -> list[str]:
-    """Return the switches that matter to a student, beside those of its scores."""
-    quirks = _label_quirks(config, scenario, variant)
-    kind = config.conflicts[conflict].kind
-    if scenario == "dpo" and kind == "explicit":
-        quirks.append("explicit_trigger")
-    return quirks + _step_quirks(kind)
-
-
-def _step_quirks(kind: str) -> list[str]:
-    """Return the switch that matters to the number of steps under a kind of conflict, if any."""
-    return ["implicit_steps"] if kind == "implicit_matched" else []
+def _student_quirks(config: Config, scenario: str, conflict: str, variant: str) -> frozenset[str]:
+    """Return the switches that matter to a student, besides those of its scores."""
+    method, against = config.scenarios[scenario], config.conflicts[conflict]
+    trigger = method.trigger_quirks if against.has_trigger else frozenset()
+    return _label_quirks(config, method, variant) | trigger | against.step_quirks
 
 
 def sft(config: Config, target: str, model: str, seed: str) -> str:
     """Return what supervised fine-tuning on the true labels depends on."""
-    return canonical_json(_training(config, "sft", f"sft/{target}/{model}/seed{seed}"))
+    name = f"sft/{target}/{model}/seed{seed}"
+    return _training(config, config.sft, "sft", name, frozenset())
 
 
 def ground_truth(config: Config, target: str, scenario: str, model: str, seed: str) -> str:
     """Return what a ground-truth training depends on."""
     name = f"ground_truth/{target}/{scenario}/{model}/seed{seed}"
-    return canonical_json(_training(config, scenario, name))
+    method = config.scenarios[scenario]
+    return _training(config, method, method.kind, name, frozenset())
 
 
-def _student(config: Config, variant: str) -> dict[str, Any]:
-    """Return what sets a student apart from the direct one, which is not spelt out."""
+def _student(config: Config, variant: str) -> Student | None:
+    """Return a student, but None for the direct one, which settings do not name."""
     student = students(config)[variant]
-    return {} if student.name == DIRECT else {"student": student.model_dump(mode="json")}
-
-
-def _probed_student(config: Config, variant: str) -> dict[str, Any]:
-    """Return a variant's name and how it is supervised, flat as in a probe's settings."""
-    student = _student(config, variant).get("student", {})
-    return {"student" if key == "name" else key: value for key, value in student.items()}
+    return None if student.name == DIRECT else student
 
 
 def student_sft(
@@ -158,10 +158,9 @@ def student_sft(
 ) -> str:
     """Return what supervised fine-tuning on weak labels depends on."""
     name = f"student_sft/{target}/{scenario}/{weak}/{strong}/{supervision}/seed{seed}"
-    conflict = SFT_CONFLICTS[supervision].model_dump()
-    quirks = _label_quirks(config, scenario, variant) + _step_quirks(conflict["kind"])
-    settings = _training(config, "sft", name, *quirks) | {"conflict": conflict}
-    return canonical_json(settings | _student(config, variant))
+    conflict = SFT_CONFLICTS[supervision]
+    quirks = _label_quirks(config, config.scenarios[scenario], variant) | conflict.step_quirks
+    return _training(config, config.sft, "sft", name, quirks, conflict, _student(config, variant))
 
 
 def weak_to_strong(
@@ -181,47 +180,44 @@ def weak_to_strong(
     conflict's. Variants start from the same head too.
     """
     name = f"weak_to_strong/{target}/{scenario}/{weak}/{strong}/seed{seed}"
+    method, against = config.scenarios[scenario], config.conflicts[conflict]
     quirks = _student_quirks(config, scenario, conflict, variant)
-    settings = _training(config, scenario, name, *quirks) | _student(config, variant)
-    return canonical_json(settings | {"conflict": config.conflicts[conflict].model_dump()})
+    student = _student(config, variant)
+    return _training(config, method, method.kind, name, quirks, against, student)
 
 
 def readout(config: Config, scenario: str) -> str:
     """Return what scoring pairs with a trained model depends on."""
-    return canonical_json(_readout(config, scenario))
+    return ReadoutSettings(**_readout(config, config.scenarios[scenario])).text()
 
 
-def _readout(config: Config, scenario: str) -> dict[str, Any]:
+def _readout(config: Config, method: Scenario) -> dict[str, Any]:
     return {
-        "objective": scenario,
+        "objective": method.kind,
         "max_length": config.training.max_length,
-        "compat": _compat(config, scenario, *(["dpo_weak_labels"] if scenario == "dpo" else [])),
+        "compat": _compat(config, method.score_quirks | method.label_quirks),
     }
 
 
 def weak_labels(config: Config, scenario: str) -> str:
-    """Return what weak labels depend on: the readout, and DPO's beta for the probability."""
-    beta = {"beta": confidence_beta(config, scenario)}
-    return canonical_json(_readout(config, scenario) | beta)
+    """Return what weak labels depend on: the readout, and what scales margins to confidences."""
+    method = config.scenarios[scenario]
+    return LabelSettings(**_readout(config, method), beta=method.confidence_scale).text()
 
 
 def features(config: Config) -> str:
     """Return what the features of a linear probe's texts depend on: where they are cut and read."""
-    return canonical_json(
-        {"max_length": config.training.max_length, "compat": _compat(config, "reward_model")}
-    )
+    return _texts(config, RewardModel.score_quirks)
 
 
 def reference(config: Config) -> str:
     """Return what reference log-probabilities depend on."""
-    return canonical_json(
-        {"max_length": config.training.max_length, "compat": _compat(config, "sft")}
-    )
+    return _texts(config, Sft.score_quirks)
 
 
-def confidence_beta(config: Config, scenario: str) -> float | None:
-    """Return the factor that turns a margin into a confidence: DPO's beta, else none."""
-    return config.scenarios.dpo.beta if scenario == "dpo" else None
+def _texts(config: Config, quirks: frozenset[str]) -> str:
+    compat = _compat(config, quirks)
+    return TextSettings(max_length=config.training.max_length, compat=compat).text()
 
 
 def probe(
@@ -238,47 +234,41 @@ def probe(
 
     The compatibility switches are those on which its margins depend, for the record.
     """
-    return canonical_json(
-        {
-            "target": target,
-            "scenario": scenario,
-            "weak": weak,
-            "strong": strong,
-            "conflict": conflict,
-            **({"student": DIRECT} | _probed_student(config, variant)),
-            "seed": int(seed),
-            "beta": confidence_beta(config, scenario),
-            **_linear_probe(config, scenario),
-            "compat": _compat(
-                config, scenario, *_student_quirks(config, scenario, conflict, variant)
-            ),
-            **config.probe.model_dump(),
-        }
-    )
-
-
-def _linear_probe(config: Config, scenario: str) -> dict[str, Any]:
-    """Return, for a probe's record, that heads alone were trained; nothing where they were not."""
-    section: Any = getattr(config.scenarios, scenario)
-    return section.model_dump(include={"linear_probe"})
+    method = config.scenarios[scenario]
+    student = students(config)[variant]
+    apart = {} if student.name == DIRECT else student.model_dump(mode="json", exclude={"name"})
+    quirks = method.score_quirks | _student_quirks(config, scenario, conflict, variant)
+    return ProbeSettings(
+        target=target,
+        scenario=scenario,
+        weak=weak,
+        strong=strong,
+        conflict=conflict,
+        student=student.name,
+        seed=int(seed),
+        beta=method.confidence_scale,
+        compat=_compat(config, quirks),
+        # Recorded where heads alone were trained, and nowhere else.
+        linear_probe=method.trains_head_alone or None,
+        **config.probe.model_dump(),
+        **apart,
+    ).text()
 
 
 def page(config: Config) -> str:
-    """Return what the report's page tells of the configuration: all that a result depends on."""
+    """Return what the report's page says of the configuration: all that a result depends on."""
     models = {name for pair in config.matrix.weak_strong for name in pair}
     given = config.model_dump(exclude_none=True, exclude={"execution", "data_root"})
-    return canonical_json(
-        {
+    return PageSettings(
+        **{
             name: given[name]
             for name in ("matrix", "scenarios", "sft", "training", "compat", "probe")
-        }
-        | {
-            "targets": {name: given["targets"][name] for name in config.matrix.targets},
-            "conflicts": {name: given["conflicts"][name] for name in config.matrix.conflicts},
-            "models": {
-                name: model.model_dump(exclude_none=True, exclude=set(EXECUTION_KNOBS))
-                for name, model in config.models.items()
-                if name in models
-            },
-        }
-    )
+        },
+        targets={name: given["targets"][name] for name in config.matrix.targets},
+        conflicts={name: given["conflicts"][name] for name in config.matrix.conflicts},
+        models={
+            name: model.model_dump(exclude_none=True, exclude=set(EXECUTION_KNOBS))
+            for name, model in config.models.items()
+            if name in models
+        },
+    ).text()

@@ -73,7 +73,10 @@ class Module:
         match statement:
             case ast.Import() | ast.ImportFrom():
                 self.origins |= _origins(statement)
-            case ast.If(ast.Name("TYPE_CHECKING") | ast.Compare(ast.Name("__name__"))):
+            case ast.If(ast.Name("TYPE_CHECKING"), _, otherwise):
+                for each in otherwise:
+                    self._enter(each)
+            case ast.If(ast.Compare(ast.Name("__name__"))):
                 pass
             case ast.Expr(ast.Constant()):
                 pass

@@ -1,12 +1,13 @@
 """Stage ``features``: what a frozen base model makes of each text, once for all linear probes."""
 
 import argparse
-import json
+
+from workflow_scripts.config.stage_settings import TextSettings, add_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the stage's arguments."""
-    parser.add_argument("--settings", type=json.loads, required=True, help="settings, as JSON")
+    add_settings(parser, TextSettings)
     parser.add_argument("--model", required=True, help="folder of the base model")
     parser.add_argument("--pairs", required=True, help="pairs whose texts are read")
     parser.add_argument("--micro-batch", type=int, required=True, help="pairs in one forward")
@@ -26,18 +27,18 @@ def run(args: argparse.Namespace) -> None:
     import pyarrow as pa
     import torch
 
-    from workflow_scripts.config.training import Compat
     from workflow_scripts.core.files import write_table
     from workflow_scripts.data.pairs import read_pairs
+    from workflow_scripts.methods.scenarios.reward_model import RewardModel
     from workflow_scripts.models import checkpoints, frozen_features, margins
-    from workflow_scripts.models.scorer import readout_of
     from workflow_scripts.runtime.device import has_bfloat16
 
     torch.set_num_threads(args.threads)
-    compat = Compat.model_validate(args.settings["compat"])
-    readout = readout_of("reward_model", compat)
+    settings = TextSettings.parsed(args.settings)
+    compat = settings.compat
+    readout = RewardModel.readout(compat)
     pairs = read_pairs(args.pairs)
-    max_length = args.settings["max_length"]
+    max_length = settings.max_length
     sequences = margins.tokenised(args.model, pairs, compat, max_length)
     model = checkpoints.load_base(args.model, readout)
     checkpoints.check_positions(model, sequences)

@@ -1,12 +1,22 @@
 """Stage ``predict``: a trained model's margin on every pair."""
 
 import argparse
-import json
+from typing import TYPE_CHECKING
+
+from workflow_scripts.config.stage_settings import ReadoutSettings, StageSettings, add_settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from workflow_scripts.data.pairs import Pairs
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(
+    parser: argparse.ArgumentParser, settings: type[StageSettings] = ReadoutSettings
+) -> None:
     """Declare the stage's arguments."""
-    parser.add_argument("--settings", type=json.loads, required=True, help="settings, as JSON")
+    add_settings(parser, settings)
     parser.add_argument("--model", required=True, help="folder of the trained model")
     parser.add_argument("--pairs", required=True, help="pairs to score")
     parser.add_argument(
@@ -32,7 +42,30 @@ def run(args: argparse.Namespace) -> None:
 
     from workflow_scripts.core.files import write_table
     from workflow_scripts.data.pairs import read_pairs
-    from workflow_scripts.models.margins import margins
 
+    settings = ReadoutSettings.parsed(args.settings)
     pairs = read_pairs(args.pairs)
-    write_table(args.output, pa.table({"id": pairs.ids, "margin": margins(args, pairs)}))
+    write_table(args.output, pa.table({"id": pairs.ids, "margin": margins(args, settings, pairs)}))
+
+
+def margins(
+    args: argparse.Namespace, settings: ReadoutSettings, pairs: "Pairs"
+) -> "NDArray[np.float64]":
+    """Return the margins of the model that the arguments name on ``pairs``, ``[pairs]``.
+
+    Raises:
+        UserError: as ``run``.
+    """
+    import torch
+
+    from workflow_scripts.models import margins as readouts
+
+    torch.set_num_threads(args.threads)
+    return readouts.margins(
+        settings,
+        args.model,
+        pairs,
+        reference=args.reference,
+        features=args.features,
+        micro_batch=args.micro_batch,
+    )

@@ -1,12 +1,13 @@
 """Stage ``reference``: the frozen reference model's log-probabilities, computed once for DPO."""
 
 import argparse
-import json
+
+from workflow_scripts.config.stage_settings import TextSettings, add_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the stage's arguments."""
-    parser.add_argument("--settings", type=json.loads, required=True, help="settings, as JSON")
+    add_settings(parser, TextSettings)
     parser.add_argument("--model", required=True, help="folder of the reference model")
     parser.add_argument("--pairs", nargs="+", required=True, help="pairs to score")
     parser.add_argument("--micro-batch", type=int, required=True, help="pairs in one forward")
@@ -26,20 +27,20 @@ def run(args: argparse.Namespace) -> None:
     import pyarrow as pa
     import torch
 
-    from workflow_scripts.config.training import Compat
     from workflow_scripts.core.files import write_table
     from workflow_scripts.data.pairs import read_pairs
+    from workflow_scripts.methods.readout import Readout
     from workflow_scripts.models.margins import score_pairs
-    from workflow_scripts.models.scorer import Readout
 
     torch.set_num_threads(args.threads)
+    settings = TextSettings.parsed(args.settings)
     pairs = reduce(add, [read_pairs(path) for path in args.pairs])
     chosen, rejected = score_pairs(
         args.model,
         pairs,
         Readout.SUMMED_LOG_PROBABILITY,
-        Compat.model_validate(args.settings.get("compat", {})),
-        max_length=args.settings["max_length"],
+        settings.compat,
+        max_length=settings.max_length,
         micro_batch=args.micro_batch,
     )
     write_table(args.output, pa.table({"id": pairs.ids, "chosen": chosen, "rejected": rejected}))

@@ -11,8 +11,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from workflow_scripts.config.students import DIRECT
 from workflow_scripts.core.files import read_table
+from workflow_scripts.methods.students.student import DIRECT
 from workflow_scripts.report.cell_table import GROUP, KEY, P_VALUE
 
 MOST_ROWS = 60

@@ -2,12 +2,13 @@
 
 import argparse
 
+from workflow_scripts.config.stage_settings import LabelSettings
 from workflow_scripts.stages import predict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the stage's arguments: those of ``predict``."""
-    predict.add_arguments(parser)
+    predict.add_arguments(parser, LabelSettings)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -25,11 +26,11 @@ def run(args: argparse.Namespace) -> None:
 
     from workflow_scripts.core.files import write_table
     from workflow_scripts.data.pairs import read_pairs
-    from workflow_scripts.models.margins import margins
 
     pairs = read_pairs(args.pairs)
-    margin = margins(args, pairs)
-    scale = args.settings["beta"] if args.settings["objective"] == "dpo" else 1.0
+    settings = LabelSettings.parsed(args.settings)
+    margin = predict.margins(args, settings, pairs)
+    scale = 1.0 if settings.beta is None else settings.beta
     columns = {
         "id": pairs.ids,
         "margin": margin,

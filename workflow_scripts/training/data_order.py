@@ -7,6 +7,25 @@ from workflow_scripts.core import seeds
 from workflow_scripts.core.errors import UserError
 
 
+def ordered(
+    how: str,
+    lengths: NDArray[np.int64],
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: str,
+    per_epoch: int | None = None,
+) -> NDArray[np.int64]:
+    """Return the examples of every step's batch, ``[steps, batch]``: `shuffled`, or as in `file`.
+
+    Raises:
+        UserError: as ``shuffled``.
+    """
+    if how == "file":
+        return as_in_file(lengths, batch_size=batch_size, epochs=epochs, per_epoch=per_epoch)
+    return shuffled(lengths, batch_size=batch_size, epochs=epochs, seed=seed, per_epoch=per_epoch)
+
+
 def shuffled(
     lengths: NDArray[np.int64],
     *,
@@ -46,7 +65,7 @@ def as_in_file(
 ) -> NDArray[np.int64]:
     """Return the examples of every step's batch in the file's own order, ``[steps, batch]``.
 
-    All epochs are alike and follow one another without a gap, as in the reference: a batch may
+    All epochs are alike and follow one another without a gap, as in the authors' code: a batch may
     hold the end of one and the beginning of the next, and only the very last, where incomplete,
     is dropped. Inside a batch examples are sorted as by ``shuffled``.
 

@@ -8,9 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
-from workflow_scripts.models.frozen_features import Features
-from workflow_scripts.models.tokenise import TokenSequences, members, one_a_row
+from workflow_scripts.config.stage_settings import TrainSettings
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.data.pairs import Pairs, reference_margins
+from workflow_scripts.models.frozen_features import Features, read_features
+from workflow_scripts.models.tokenise import TokenSequences, members, one_a_row, tokenise
+from workflow_scripts.training.data_order import ordered
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,66 @@ class Examples:
         """Return how many real tokens have been processed after each step, ``[steps]``."""
         of_examples = self.sequences.lengths[self._members].sum(1)
         return np.cumsum(of_examples[self.order].sum(1))
+
+
+def examples_of(
+    settings: TrainSettings,
+    pairs: Pairs,
+    per_epoch: int,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    reference: str | None,
+    features: Sequence[str],
+    together: bool,
+    shared_out: bool,
+) -> Examples:
+    """Return what a training on pairs reads.
+
+    Args:
+        settings: of the training.
+        pairs: labelled.
+        per_epoch: how many of them an epoch shows.
+        tokenizer: of the model.
+        reference: file of the reference model's log-probabilities, None where there is none.
+        features: files of the pairs' features, for a linear probe.
+        together: whether the sequences of a pair are one row.
+        shared_out: whether several ranks, or ZeRO, share the training.
+
+    Raises:
+        UserError: if a file that the settings need is missing or broken, or a text does not fit.
+    """
+    method = settings.method
+    references = np.zeros(len(pairs))
+    if method.has_reference:
+        if reference is None:
+            raise UserError(
+                f"objective {settings.objective}: needs the frozen model's log-probabilities; "
+                "give --reference"
+            )
+        references = reference_margins(reference, pairs.ids)
+    if method.trains_head_alone:
+        if not features:
+            raise UserError("linear_probe: needs the backbone's features; give --features")
+        if shared_out:
+            raise UserError(
+                "linear_probe: a head is trained on one rank; leave out ranks and --zero"
+            )
+        sequences = read_features(features, pairs.ids)
+    else:
+        sequences = tokenise(
+            tokenizer,
+            pairs.ids,
+            pairs.prompts,
+            method.texts(pairs),
+            settings.max_length,
+            bos_in_response=settings.compat.bos_in_response == "reference",
+        )
+    order = ordered(
+        settings.data_order,
+        sequences.row_lengths(members(len(sequences), len(pairs))),
+        batch_size=settings.batch_size,
+        epochs=method.epochs,
+        seed=settings.seed,
+        per_epoch=per_epoch,
+    )
+    return Examples(pairs.ids, sequences, pairs.labels, references, order, together)

@@ -1,9 +1,10 @@
 """How the weights are moved: Adam's numbers, and the learning rate of every step."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from workflow_scripts.config.training import Adam
+from workflow_scripts.methods.method import Method
 
 
 @dataclass(frozen=True)
@@ -18,23 +19,22 @@ class Optimisation:
     epsilon: float
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Optimisation":
+    def of(cls, method: Method, adam: Adam) -> "Optimisation":
         """Pick the optimiser's numbers out of a training's settings."""
-        adam = settings["adam"]
         return cls(
-            learning_rate=settings["learning_rate"],
-            schedule=settings["schedule"],
-            warmup=settings["warmup"],
-            beta1=adam["beta1"],
-            beta2=adam["beta2"],
-            epsilon=adam["epsilon"],
+            learning_rate=method.learning_rate,
+            schedule=method.schedule,
+            warmup=method.warmup,
+            beta1=adam.beta1,
+            beta2=adam.beta2,
+            epsilon=adam.epsilon,
         )
 
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate of ``step``, counted from 0, in a training of ``steps``.
 
         The warm-up is linear over the first int(``warmup`` * steps) steps and never 0; what
-        follows is constant, or falls as a cosine to 0. As in the reference.
+        follows is constant, or falls as a cosine to 0. As in the authors' code.
         """
         warmup = int(steps * self.warmup)
         if step < warmup:

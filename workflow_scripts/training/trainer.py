@@ -23,14 +23,15 @@ from transformers import (
 )
 
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.methods.objectives import Objective
+from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models.checkpoints import check_positions
 from workflow_scripts.models.frozen_features import Features, HeadScorer
-from workflow_scripts.models.scorer import PairScorer, Readout
+from workflow_scripts.models.scorer import PairScorer
 from workflow_scripts.runtime import device, ranks
 from workflow_scripts.training import telemetry, zero
 from workflow_scripts.training.examples import Examples
 from workflow_scripts.training.execution import Execution
-from workflow_scripts.training.objectives import Objective
 from workflow_scripts.training.resume import Attempt, KeepState, Progress
 from workflow_scripts.training.schedule import Optimisation
 from workflow_scripts.training.trainer_arguments import training_arguments

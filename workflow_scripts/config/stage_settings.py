@@ -1,0 +1,232 @@
+"""What a rule hands a stage as ``--settings``: one class a stage, built by ``reruns.slices``.
+
+Their JSON is what a finished run is compared with, so it has one spelling, and a key that is added
+to it reruns the stage.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from workflow_scripts.config.data import TokenizerSettings, World
+from workflow_scripts.config.models import Architecture, Package
+from workflow_scripts.config.training import Adam
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import canonical_json
+from workflow_scripts.core.section import Settings, Share
+from workflow_scripts.methods.compat import Compat
+from workflow_scripts.methods.conflicts.registry import AnyConflict
+from workflow_scripts.methods.method import Method
+from workflow_scripts.methods.scenarios.registry import METHODS
+from workflow_scripts.methods.students.registry import AnyStudent
+
+Seed = str
+"""The name of what is made, from which random numbers are drawn."""
+
+
+class StageSettings(Settings):
+    """The settings of a stage."""
+
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """Fields that the JSON is without where they are None."""
+
+    @classmethod
+    def parsed(cls, text: str) -> Self:
+        """Return the settings in the JSON of a stage's ``--settings``.
+
+        Raises:
+            UserError: naming the first key that is wrong.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as failure:
+            fault = failure.errors()[0]
+            key = ".".join(map(str, fault["loc"])) or "the whole"
+            message = fault["msg"].removeprefix("Value error, ")
+            raise UserError(f"--settings: {key}: {message}") from failure
+
+    def content(self) -> dict[str, Any]:
+        """Return the settings as JSON has them."""
+        dumped = self.model_dump(mode="json")
+        if isinstance(compat := getattr(self, "compat", None), Compat):
+            # Only the switches that the stage's result depends on.
+            dumped["compat"] = compat.model_dump(exclude_unset=True)
+        return {
+            name: value
+            for name, value in dumped.items()
+            if value is not None or name not in self.optional
+        }
+
+    def text(self) -> str:
+        """Return the one spelling of the settings as JSON."""
+        return canonical_json(self.content())
+
+
+def add_settings(parser: argparse.ArgumentParser, settings: type[StageSettings]) -> None:
+    """Declare ``--settings`` of a stage, which its ``run`` parses."""
+    keys = ", ".join(settings.model_fields)
+    parser.add_argument("--settings", required=True, help=f"settings, as JSON: {keys}")
+
+
+class WorldSettings(World, StageSettings):
+    """Of stage ``world``."""
+
+
+class SetSettings(Settings):
+    """Where one of a target's sets is read from: a source's keys, worlds as files."""
+
+    size: PositiveInt
+    source: dict[str, Any]
+
+
+class DataSettings(StageSettings):
+    """Of stage ``prepare_data``."""
+
+    target: str
+    seed: int
+    max_bad: float
+    sets: dict[str, SetSettings]
+
+
+class BaseModelSettings(StageSettings):
+    """Of stage ``base_model``: where a model comes from."""
+
+    optional = frozenset({"package", "depth"})
+
+    id: str | None
+    revision: str | None
+    path: str | None
+    pickled_weights: bool
+    package: Package | None = None
+    depth: PositiveInt | None = None
+
+
+class CorpusSettings(TokenizerSettings, StageSettings):
+    """Of stage ``tokenizer``; ``sets`` is the order of a target's texts."""
+
+    optional = frozenset({"sets"})
+
+    sets: Sequence[str] | None = None
+
+
+class PretrainSettings(StageSettings):
+    """Of stage ``pretrain``."""
+
+    optional = frozenset({"depth"})
+
+    tokens: PositiveInt | None
+    architecture: Architecture
+    steps: PositiveInt
+    batch_size: PositiveInt
+    sequence_length: PositiveInt
+    learning_rate: float
+    seed: Seed
+    depth: PositiveInt | None = None
+
+
+class TrainSettings(StageSettings):
+    """Of stage ``train``: the method's own settings lie flat among the others.
+
+    Attributes:
+        objective: the method's name, a key of ``METHODS``.
+        conflict: of a student; a ceiling has none.
+        student: how a student is supervised; absent for the direct one.
+    """
+
+    optional = frozenset({"conflict", "student"})
+
+    objective: str
+    method: Method
+    seed: Seed
+    batch_size: PositiveInt
+    max_length: PositiveInt
+    data_order: Literal["shuffled", "file"]
+    adam: Adam
+    compat: Compat
+    conflict: AnyConflict | None = None
+    student: AnyStudent | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_method(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "method" in given:
+            return given
+        name = given.get("objective")
+        if name not in METHODS:
+            raise ValueError(f"objective {name}: not one of {', '.join(METHODS)}")
+        kind = METHODS[name]
+        own = {key: given[key] for key in kind.model_fields if key in given}
+        others = {key: value for key, value in given.items() if key not in own}
+        return others | {"method": kind.model_validate(own)}
+
+    def content(self) -> dict[str, Any]:
+        """Return the settings as JSON has them."""
+        given = super().content()
+        del given["method"]
+        return given | self.method.model_dump(mode="json")
+
+
+class ReadoutSettings(StageSettings):
+    """Of stage ``predict``: how margins are read out."""
+
+    objective: str
+    max_length: PositiveInt
+    compat: Compat
+
+
+class LabelSettings(ReadoutSettings):
+    """Of stage ``weak_labels``; ``beta`` scales margins to probabilities, None for 1."""
+
+    beta: float | None
+
+
+class TextSettings(StageSettings):
+    """Of stages ``reference`` and ``features``: how texts are cut and read."""
+
+    max_length: PositiveInt
+    compat: Compat
+
+
+class ProbeSettings(StageSettings):
+    """Of stages ``probe`` and ``inspection``: a cell, and how its margins become figures.
+
+    What sets its student apart from the direct one lies flat among the others.
+
+    Attributes:
+        beta: scales margins to confidences, None for 1.
+        compat: the switches on which the margins depend, for the record.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    optional = frozenset({"linear_probe"})
+
+    target: str
+    scenario: str
+    weak: str
+    strong: str
+    conflict: str
+    student: str
+    seed: int
+    beta: float | None
+    compat: Compat
+    threshold: float
+    sweep: list[float]
+    resamples: Annotated[int, Field(ge=100)]
+    interval: Share
+    linear_probe: bool | None = None
+
+
+class PageSettings(StageSettings):
+    """Of stage ``page``: all of the configuration that a result depends on."""
+
+    matrix: dict[str, Any]
+    scenarios: dict[str, Any]
+    sft: dict[str, Any]
+    training: dict[str, Any]
+    compat: Compat
+    probe: dict[str, Any]
+    targets: dict[str, Any]
+    conflicts: dict[str, Any]
+    models: dict[str, Any]

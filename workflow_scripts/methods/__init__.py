@@ -1,0 +1,1 @@
+"""What is compared: scenarios, conflicts, students and their losses, one class each."""

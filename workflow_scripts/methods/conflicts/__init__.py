@@ -1,0 +1,1 @@
+"""How a competing goal enters a student's training: one class a kind, see ``registry``."""

@@ -1,0 +1,1 @@
+"""How a preference is learned and read out: one class a scenario, registered in ``registry``."""

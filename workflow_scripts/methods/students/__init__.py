@@ -1,0 +1,1 @@
+"""How a student is supervised: one class a kind, registered in ``registry``."""

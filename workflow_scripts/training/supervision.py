@@ -1,0 +1,59 @@
+"""Which pairs a training sees, and who says which response is better."""
+
+import numpy as np
+
+from workflow_scripts.config.stage_settings import TrainSettings
+from workflow_scripts.data import pairs as preferences
+from workflow_scripts.data.pairs import Pairs
+from workflow_scripts.methods.conflicts.conflict import Conflict
+
+
+def supervised_pairs(
+    settings: TrainSettings,
+    conflict: Conflict,
+    *,
+    pairs: str,
+    weak_labels: str | None,
+    helpful: str | None,
+) -> tuple[Pairs, int]:
+    """Return the pairs of an epoch before it is cut, and how many pairs it shows.
+
+    Args:
+        settings: of the training.
+        conflict: what it is trained under.
+        pairs: file of the target goal's pairs.
+        weak_labels: file of their labels, None for the true ones.
+        helpful: file of the competing goal's pairs, None where there are none.
+
+    Raises:
+        UserError: if a file is missing or broken, or labels are missing.
+    """
+    labelled, others = _labelled(settings, pairs, weak_labels, helpful)
+    mixed = conflict.data(labelled, others)
+    if settings.compat.implicit_steps == "reference":
+        return mixed, len(mixed)
+    return mixed, conflict.pairs_per_epoch(len(labelled), len(mixed))
+
+
+def _labelled(
+    settings: TrainSettings, pairs: str, weak_labels: str | None, helpful: str | None
+) -> tuple[Pairs, Pairs | None]:
+    """Return the labelled pairs and those of the competing goal.
+
+    A student's filter keeps the pairs that are labelled with confidence, and as many of the
+    competing goal's, its first ones.
+    """
+    labelled = preferences.read_pairs(pairs)
+    others = None if helpful is None else preferences.read_pairs(helpful)
+    if weak_labels is None:
+        return labelled, others
+    soft = settings.method.soft_labels
+    labelled = preferences.with_weak_labels(labelled, weak_labels, soft=soft)
+    threshold = None if settings.student is None else settings.student.filter
+    if threshold is None:
+        return labelled, others
+    peek = settings.compat.filter_peek == "reference"
+    labelled = preferences.with_high_confidence(labelled, weak_labels, threshold, peek=peek)
+    if others is not None:
+        others = others.at(np.arange(min(len(labelled), len(others))))
+    return labelled, others
