@@ -12,17 +12,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
-from test_training import ADAM, COMMON, FAMILIES, SETTINGS, metrics, save_base, weights, write_pairs
 
+from tests.shared.trainings import ADAM, COMMON, SETTINGS, metrics, weights, write_pairs
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.runtime import failures
 
 LONG = COMMON | SETTINGS["simpo"] | {"epochs": 3, "adam": ADAM | {"epsilon": 1e-4}}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return save_base(tmp_path_factory.mktemp("models") / "base", FAMILIES["gpt2"])
 
 
 @pytest.fixture(scope="module")
