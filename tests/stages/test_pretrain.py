@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.shared.base_models import FAMILIES, save_base
 from tests.shared.stages import run_stage
 from tests.shared.trainings import weights
 from workflow_scripts.stages.pretrain import window_starts
