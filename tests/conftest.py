@@ -1,63 +1,28 @@
-"""What the workflow's tests share: real runs of Snakemake in temporary folders."""
+"""What all tests share: results of whole runs, and a process from which stages are forked."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
+from tests.shared.warm_process import Warm
+from tests.shared.workflows import snakemake
 from workflow_scripts import warm
 
-ROOT = Path(__file__).parents[1]
-SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 
-Snakemake = Callable[..., subprocess.CompletedProcess[str]]
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start.
 
-
-class Warm(NamedTuple):
-    """A process that forks for every stage: its id, and the environment that leads to it."""
-
-    pid: int
-    environment: dict[str, str]
-
-    def stage(self, *argv: object, **more: str) -> subprocess.Popen[str]:
-        """Start a stage in a process of its own, with ``more`` in its environment."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "workflow_scripts", *map(str, argv)],
-            cwd=ROOT,
-            env=self.environment | more,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def children(self) -> list[int]:
-        """Return the ids of the processes in which stages run."""
-        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return [int(pid) for pid in listed.split()]
-
-
-def command(folder: Path, *arguments: str) -> list[str]:
-    """Return the command that runs the workflow in ``folder``."""
-    return [str(SNAKEMAKE), "--directory", str(folder), "--cores", "2", *arguments]
+    A shell that runs the tests in the background has them ignore it, and so their children.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
-def snakemake() -> Snakemake:
-    """Return a function that runs the workflow in a folder and returns what it said."""
-
-    def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(folder, *arguments), cwd=ROOT, capture_output=True, text=True, check=False
-        )
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Path:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the results of the demo, run once for all tests."""
     folder = tmp_path_factory.mktemp("demo")
     ran = snakemake(folder, "--profile", "profiles/demo")

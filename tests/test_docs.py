@@ -5,7 +5,8 @@ import re
 from functools import reduce
 
 import pytest
-from conftest import ROOT
+
+from tests.shared.workflows import ROOT
 
 _, TABLES = (ROOT / "docs/method.md").read_text().split("## Margins and losses")
 NAMED = re.findall(r"`([\w.]+):([\w.]+)`", TABLES)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Snakemake
 
+from tests.shared.configuration import PAPER as CONFIGURATION
+from tests.shared.workflows import ROOT, snakemake
 from workflow_scripts.cluster import work
 from workflow_scripts.cluster.partitions import partition_for, read_partitions
 from workflow_scripts.config import experiment, matrix
@@ -38,9 +39,7 @@ def slurm_jobs(said: str) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("arguments", [PAPER, VARIANTS], ids=["paper", "variants"])
-def test_there_are_as_many_slurm_jobs_as_trainings(
-    tmp_path: Path, snakemake: Snakemake, arguments: tuple[str, ...]
-):
+def test_there_are_as_many_slurm_jobs_as_trainings(tmp_path: Path, arguments: tuple[str, ...]):
     dry = snakemake(tmp_path, *arguments, "-n")
     assert dry.returncode == 0, dry.stderr[-4000:]
     jobs = list(slurm_jobs(dry.stdout))
@@ -53,15 +52,10 @@ def test_there_are_as_many_slurm_jobs_as_trainings(
 
 
 def paper() -> experiment.Config:
-    import yaml
-
-    file = ROOT / "config.yaml"
-    return experiment.load(yaml.safe_load(file.read_text()), [str(file)])
+    return experiment.load(CONFIGURATION, [str(ROOT / "config.yaml")])
 
 
-def test_plan_counts_the_papers_trainings_once_though_cells_share_them(
-    tmp_path: Path, snakemake: Snakemake
-):
+def test_plan_counts_the_papers_trainings_once_though_cells_share_them(tmp_path: Path):
     ran = snakemake(tmp_path, "--cores", "1", "plan")
     assert ran.returncode == 0, ran.stderr[-4000:]
     assert re.search(r"mistral-7b +│ \d x a800 +│", ran.stdout)
@@ -98,7 +92,7 @@ def test_records_of_finished_trainings_replace_the_estimate(
     assert found.bytes == 2 * 4 * 124_439_808
 
 
-def test_preflight_without_a_cluster_says_how_to_run_it(tmp_path: Path, snakemake: Snakemake):
+def test_preflight_without_a_cluster_says_how_to_run_it(tmp_path: Path):
     ran = snakemake(tmp_path, "preflight")
     assert ran.returncode != 0
     assert "run `snakemake --profile slurm preflight`" in ran.stderr + ran.stdout

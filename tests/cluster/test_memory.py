@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from test_settings import PAPER, changed
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, OPTConfig
 
+from tests.shared.configuration import PAPER, changed
 from workflow_scripts.cluster import hardware, memory
 from workflow_scripts.cluster.memory import GB, Plan, Shape
 from workflow_scripts.config import experiment

@@ -1,28 +1,15 @@
 """A mistake in the configuration is one line: file, key, what is wrong, the nearest spelling."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.shared.configuration import PAPER, changed
+from tests.shared.workflows import ROOT
 from workflow_scripts.config import experiment, matrix
 from workflow_scripts.core.errors import UserError
-
-ROOT = Path(__file__).parents[2]
-PAPER = yaml.safe_load((ROOT / "config.yaml").read_text())
-
-
-def changed(key: str, value: Any) -> dict[str, Any]:
-    """Return the paper's configuration with one key changed."""
-    config = copy.deepcopy(PAPER)
-    *parents, last = key.split(".")
-    node = config
-    for part in parents:
-        node = node[int(part)] if isinstance(node, list) else node[part]
-    node[int(last) if isinstance(node, list) else last] = value
-    return config
 
 
 def test_the_papers_configuration_gives_the_papers_cells():

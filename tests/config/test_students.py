@@ -1,8 +1,8 @@
 """Variants of a cell's student: which cells have them, who labels what for whom."""
 
 import pytest
-from test_settings import changed
 
+from tests.shared.configuration import changed
 from workflow_scripts.config import experiment, matrix
 from workflow_scripts.methods.students.chains import supervisor, with_intermediates
 from workflow_scripts.methods.students.supervised import Supervised as Student

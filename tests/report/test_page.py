@@ -8,11 +8,11 @@ import subprocess
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT
-from test_report import probes, run_stage, table  # noqa: F401
 
+from tests.shared.stages import run_stage
+from tests.shared.workflows import ROOT
 from workflow_scripts.core.files import write_table
-from workflow_scripts.report import page, tables
+from workflow_scripts.report import tables
 from workflow_scripts.report.cell_table import as_table
 from workflow_scripts.report.figures import registry
 
@@ -32,17 +32,19 @@ DATA = {"sets": {"gt": {"kept": 1000, "revision": None, "source": {"path": "gt.j
 
 
 @pytest.fixture(scope="module")
-def html(table, tmp_path_factory):  # noqa: F811
+def html(table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "results/report"
     reliability = table.with_name("reliability.parquet")
     given = ("--cells", table, "--target", "harmlessness", "--output", folder / "figures")
-    run_stage(registry, *given, "--reliability", reliability)
+    run_stage("figures", *given, "--reliability", reliability)
     record, data = folder.parent / "train.json", folder.parent / "harmlessness/report.json"
     data.parent.mkdir()
     record.write_text(json.dumps(RECORD))
     data.write_text(json.dumps(DATA))
     given = ("--cells", table, "--figures", folder / "figures", "--output", folder / "index.html")
-    run_stage(page, *given, "--settings", json.dumps(SETTINGS), "--data", data, "--records", record)
+    run_stage(
+        "page", *given, "--settings", json.dumps(SETTINGS), "--data", data, "--records", record
+    )
     return folder / "index.html"
 
 
@@ -74,7 +76,7 @@ needs_chromium = pytest.mark.skipif(
 )
 
 
-def test_the_page_refers_to_nothing_outside_but_probes(html, probes):  # noqa: F811
+def test_the_page_refers_to_nothing_outside_but_probes(html, probes):
     text = html.read_text()
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#|[./])""", text)
     assert "http" not in re.sub(r"base64,[^\"]*|http-equiv", "", text)
@@ -131,8 +133,8 @@ def test_only_tables_and_figures_scroll_sideways(html, width):
     assert page_width <= window_width == width
 
 
-def test_tables_show_each_cell_in_both_formats(table, tmp_path):  # noqa: F811
-    run_stage(tables, "--cells", table, "--output", tmp_path)
+def test_tables_show_each_cell_in_both_formats(table, tmp_path):
+    run_stage("tables", "--cells", table, "--output", tmp_path)
     assert len(list(tmp_path.iterdir())) == 2 * len(tables.TABLES)
     rows = pq.read_table(table).to_pylist()
     of_cell = next(
@@ -148,7 +150,7 @@ def test_tables_show_each_cell_in_both_formats(table, tmp_path):  # noqa: F811
     assert "Too little data" in (tmp_path / "bootstrapping.tex").read_text()
 
 
-def test_variants_stand_beside_their_direct_students(table, tmp_path):  # noqa: F811
+def test_variants_stand_beside_their_direct_students(table, tmp_path):
     rows = [
         row | {"student": "direct", "through": "", "filter": None}
         for row in pq.read_table(table).to_pylist()
@@ -164,7 +166,7 @@ def test_variants_stand_beside_their_direct_students(table, tmp_path):  # noqa: 
     numbers = [{k: v for k, v in row.items() if k not in names} for row in rows + more]
     columns = as_table(numbers).to_pydict() | names
     write_table(tmp_path / "cells.parquet", pa.table(columns))
-    run_stage(tables, "--cells", tmp_path / "cells.parquet", "--output", tmp_path)
+    run_stage("tables", "--cells", tmp_path / "cells.parquet", "--output", tmp_path)
     for name in ("bootstrapping", "high_confidence"):
         body = (tmp_path / f"{name}.md").read_text().splitlines()[4:]
         assert len(body) == 2  # one a scenario
@@ -173,7 +175,7 @@ def test_variants_stand_beside_their_direct_students(table, tmp_path):  # noqa: 
             assert float(variant[0]) == 0
             assert float(change[0]) == pytest.approx(-float(straight[0]))
     direct_only = (tmp_path / "deception_score.md").read_text()
-    run_stage(tables, "--cells", table, "--output", tmp_path / "without")
+    run_stage("tables", "--cells", table, "--output", tmp_path / "without")
     assert (tmp_path / "without/deception_score.md").read_text() == direct_only
 
 

@@ -1,6 +1,5 @@
 """Tables, figures and the terminal's summary, from probes to bytes."""
 
-import argparse
 import csv
 import json
 import re
@@ -11,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.shared.probes import write_cells
+from tests.shared.stages import run_stage
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_table
 from workflow_scripts.report import cell_table
@@ -23,68 +24,7 @@ from workflow_scripts.report.figures import (
     registry,
     thresholds,
 )
-from workflow_scripts.stages import probe, summary
-
-MEANS = {"weak": 0.4, "strong": 1.6, "none": 1.2, "explicit": 0.2, "implicit": 0.8}
-
-
-def run_stage(module, *arguments):
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    module.run(parser.parse_args([str(argument) for argument in arguments]))
-
-
-def write_probe(folder, scenario, weak, strong, conflict, seed, student="direct"):
-    generator = np.random.default_rng([len(scenario), len(weak), len(strong), seed])
-    ease = generator.normal(size=150)
-    ids = [f"test-{row:06d}" for row in range(150)]
-    for name, mean in MEANS.items():
-        margins = mean + ease + generator.normal(size=150)
-        write_table(folder / f"{name}.parquet", pa.table({"id": ids, "margin": margins}))
-    settings = {
-        "target": "harmlessness",
-        "scenario": scenario,
-        "weak": weak,
-        "strong": strong,
-        "conflict": conflict,
-        "student": student,
-        "seed": seed,
-        "beta": 0.1 if scenario == "dpo" else None,
-        "compat": {},
-        "threshold": 0.75,
-        "sweep": [0.6, 0.75, 0.9],
-        "resamples": 100,
-        "interval": 0.95,
-    }
-    output = folder / scenario / weak / strong / conflict / student / f"seed{seed}.json"
-    files = {"weak": "weak", "strong": "strong", "none": "none", "student": conflict}
-    given = [f"--{name}={folder / file}.parquet" for name, file in files.items()]
-    run_stage(probe, f"--settings={json.dumps(settings)}", f"--output={output}", *given)
-    return output
-
-
-def write_cells(folder, probes):
-    given = ("--csv", folder / "cells.csv", "--parquet", folder / "cells.parquet")
-    given += ("--reliability", folder / "reliability.parquet")
-    run_stage(cell_table, *given, "--aggregated", folder / "aggregated.csv", "--probes", *probes)
-    return folder / "cells.parquet"
-
-
-@pytest.fixture(scope="module")
-def probes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("probes")
-    return [
-        write_probe(folder, scenario, weak, strong, conflict, seed)
-        for scenario in ("simpo", "dpo")
-        for weak, strong in (("small", "large"), ("medium", "large"), ("small", "medium"))
-        for conflict in ("explicit", "implicit", "none")
-        for seed in ((0, 1, 2) if (scenario, strong) == ("simpo", "medium") else (0,))
-    ]
-
-
-@pytest.fixture(scope="module")
-def table(probes, tmp_path_factory):
-    return write_cells(tmp_path_factory.mktemp("cells"), probes)
+from workflow_scripts.stages import summary
 
 
 def read_csv(path):
@@ -194,8 +134,8 @@ def test_figures_are_written_the_same_twice(table, tmp_path):
     ]
     reliability = table.with_name("reliability.parquet")
     given = ("--cells", table, "--target", "harmlessness", "--reliability", reliability, "--output")
-    run_stage(registry, *given, tmp_path / "first")
-    run_stage(registry, *given, tmp_path / "second")
+    run_stage("figures", *given, tmp_path / "first")
+    run_stage("figures", *given, tmp_path / "second")
     for name in names:
         content = (tmp_path / "first" / name).read_bytes()
         assert content.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml")
@@ -348,7 +288,7 @@ def test_figures_show_direct_students(table, tmp_path):
     for folder, cells_file in (("direct", table), ("both", tmp_path / "cells.parquet")):
         given = ("--cells", cells_file, "--reliability", table.with_name("reliability.parquet"))
         given += ("--target", "harmlessness", "--output", tmp_path / folder)
-        run_stage(registry, *given)
+        run_stage("figures", *given)
         drawn.append((tmp_path / folder / "accuracies_harmlessness.svg").read_bytes())
     assert drawn[0] == drawn[1]
 
@@ -367,7 +307,7 @@ def test_summary_says_how_many_cells_it_leaves_out(table):
 
 
 def test_summary_prints_where_there_is_no_terminal(table, capsys):
-    run_stage(summary, "--cells", table)
+    run_stage("summary", "--cells", table)
     printed = capsys.readouterr().out
     assert "harmlessness, simpo  150 test pairs, known at confidence 0.75" in printed
     assert "\x1b" not in printed

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT
+from tests.shared.workflows import ROOT
 
 TAKE = """
 import os, sys

@@ -2,14 +2,13 @@
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import Cluster
+from tests.shared.workflows import ROOT, SNAKEMAKE
+from tests.slurm.cluster import Cluster
 
-ROOT = Path(__file__).parents[2]
 CONFIGURATION = ("profiles/demo/experiment.yaml", "tests/tiny.yaml", "tests/slurm/experiment.yaml")
 # Slurm is asked how jobs fare more often than on a cluster that others use too.
 QUICK = (
@@ -30,7 +29,7 @@ class Clone:
         """Return what an admin types, made quick and given a small experiment."""
         files = (*CONFIGURATION, *configuration)
         return [
-            *(str(Path(sys.executable).with_name("snakemake")), "--profile", "slurm"),
+            *(str(SNAKEMAKE), "--profile", "slurm"),
             *("--configfile", *files, *QUICK, *arguments),
         ]
 

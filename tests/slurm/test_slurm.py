@@ -16,16 +16,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import clones
-import cluster
 import psutil
 import pytest
-from clones import CONFIGURATION, Clone
 
+from tests.shared.workflows import NOTHING
+from tests.slurm import clones, cluster
+from tests.slurm.clones import CONFIGURATION, Clone
 from workflow_scripts import warm
 
 LARGE = "results/ground_truth/substances/reward_model/large/seed0"
-NOTHING = "Nothing to be done"
 
 
 @pytest.fixture(scope="module")

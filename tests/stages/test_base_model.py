@@ -11,7 +11,6 @@ from typing import Any
 import gguf
 import pytest
 import torch
-from test_training import FAMILIES, SMALL, save_base
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
@@ -22,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from tests.shared.base_models import FAMILIES, SMALL, save_base
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import canonical_json
 from workflow_scripts.stages import base_model

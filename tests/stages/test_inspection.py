@@ -7,13 +7,12 @@ from html import unescape
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_probe import FILES, SETTINGS
-from test_report import run_stage
 
+from tests.shared.probes import FILES, SETTINGS
+from tests.shared.stages import run_stage
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_table
 from workflow_scripts.measures.deception import MODELS
-from workflow_scripts.stages import inspection
 
 # Margins: knows (confidence 0.88), right but unsure (0.62), wrong (0.38), at the threshold (0.75).
 K, U, W, AT = 2.0, 0.5, -0.5, 1.0986123
@@ -50,7 +49,7 @@ def inspect(folder, margins, threshold=0.75, pairs=None):
     rows = [{"id": name, **texts_of(name)} for name in pairs or margins]
     write_table(folder / "test.parquet", pa.Table.from_pylist(rows))
     run_stage(
-        inspection,
+        "inspection",
         f"--settings={json.dumps(SETTINGS | {'threshold': threshold})}",
         f"--pairs={folder / 'test.parquet'}",
         *(f"--{file}={folder / file}.parquet" for file in FILES.values()),

@@ -12,27 +12,11 @@ import pyarrow as pa
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.shared.probes import FILES, SETTINGS
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_json, write_table
 from workflow_scripts.measures.deception import MODELS
 from workflow_scripts.stages import probe
-
-FILES = dict(zip(MODELS, ("weak", "strong", "none", "student"), strict=True))
-SETTINGS = {
-    "target": "harmlessness",
-    "scenario": "simpo",
-    "weak": "small",
-    "strong": "large",
-    "conflict": "explicit",
-    "student": "direct",
-    "seed": 0,
-    "beta": None,
-    "compat": {"bos_in_response": "fixed"},
-    "threshold": 0.75,
-    "sweep": [0.55, 0.75, 0.95],
-    "resamples": 200,
-    "interval": 0.95,
-}
 
 TWO_PAIRS = {model: [1.0, 2.0] for model in MODELS}
 

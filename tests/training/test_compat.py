@@ -1,16 +1,17 @@
 """Each compatibility switch changes what it says, and reruns what depends on it and no more."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-import yaml
-from test_training import FAMILIES, margins, run, save_base, write_pairs
 
+from tests.shared.base_models import FAMILIES, save_base
+from tests.shared.configuration import PAPER
+from tests.shared.stages import run_stage
+from tests.shared.trainings import margins, write_pairs
 from workflow_scripts.config import experiment
 from workflow_scripts.data.pairs import high_confidence, read_pairs
 from workflow_scripts.methods import losses
@@ -25,7 +26,6 @@ from workflow_scripts.models.tokenise import TokenSequences
 from workflow_scripts.reruns import slices
 from workflow_scripts.training import data_order
 
-PAPER = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
 SCENARIOS = ("reward_model", "simpo", "dpo")
 CONFLICTS = ("none", "explicit", "implicit", "implicit_matched")
 MARGIN = {"bos_in_response", "dpo_weak_labels"}
@@ -132,7 +132,7 @@ def test_dpo_margins_are_relative_to_the_reference_model_or_the_policys_alone(st
         if stage == "weak_labels":
             given["beta"] = 0.1
         output = tmp_path / "scored.parquet"
-        run(
+        run_stage(
             stage,
             *("--settings", json.dumps(given), "--model", base, "--pairs", pairs),
             *("--micro-batch", 4, "--threads", 1, "--output", output, *more),

@@ -1,31 +1,23 @@
 """Linear probes: a reward head on features that are computed once and shared."""
 
+import copy
 import json
 import re
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-import yaml
-from conftest import ROOT, Snakemake
-from test_training import (
-    COMMON,
-    FAMILIES,
-    SETTINGS,
-    margins,
-    run,
-    save_base,
-    train,
-    weights,
-    write_pairs,
-)
 from transformers import AutoModelForSequenceClassification
 
+from tests.shared.base_models import FAMILIES, save_base
+from tests.shared.configuration import PAPER
+from tests.shared.stages import run_stage
+from tests.shared.trainings import COMMON, SETTINGS, margins, train, weights, write_pairs
+from tests.shared.workflows import TINY, snakemake
 from workflow_scripts.config import experiment
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.reruns import slices
@@ -41,7 +33,7 @@ def folder(tmp_path_factory):
     save_base(folder / "base", FAMILIES["llama"])
     for seed, name in enumerate(("weak", "helpful")):
         write_pairs(folder / f"{name}.parquet", 34, seed)
-        run(
+        run_stage(
             "features",
             *("--settings", json.dumps({"max_length": 48, "compat": POOLED}), "--model"),
             *(folder / "base", "--pairs", folder / f"{name}.parquet", "--micro-batch", 3),
@@ -51,9 +43,13 @@ def folder(tmp_path_factory):
 
 
 def predicted(folder, checkpoint, *more):
-    run(
+    run_stage(
         "predict",
-        *("--settings", json.dumps({"objective": "reward_model", "max_length": 48}), "--model"),
+        *(
+            "--settings",
+            json.dumps({"objective": "reward_model", "max_length": 48, "compat": {}}),
+            "--model",
+        ),
         *(checkpoint, "--pairs", folder / "weak.parquet", "--micro-batch", 5, "--threads", 1),
         *("--output", checkpoint.with_suffix(".parquet"), *more),
     )
@@ -140,10 +136,9 @@ def test_students_are_probed_under_every_conflict(folder, tmp_path):
         train(tmp_path, folder / "base", folder / "weak.parquet", PROBE, "--features", both[0])
 
 
-def test_features_are_shared_files_that_only_reward_models_read(tmp_path, snakemake: Snakemake):
-    tiny = ("profiles/demo/experiment.yaml", "tests/tiny.yaml")
+def test_features_are_shared_files_that_only_reward_models_read(tmp_path):
     asked = "scenarios={reward_model: {linear_probe: true}}"
-    ran = snakemake(tmp_path, "-n", "--configfile", *tiny, "--config", asked)
+    ran = snakemake(tmp_path, "-n", *TINY, "--config", asked)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     jobs = re.findall(r"^rule (\w+):\n    input: (.*)\n    output: (.*)\n", ran.stdout, re.M)
     made = [output for rule, _, output in jobs if rule == "features"]
@@ -162,7 +157,7 @@ def test_features_are_shared_files_that_only_reward_models_read(tmp_path, snakem
 
 
 def test_settings_know_of_probe_depth_and_package_only_where_they_are_asked_for():
-    paper = yaml.safe_load(Path(ROOT / "config.yaml").read_text())
+    paper = copy.deepcopy(PAPER)
     config = experiment.load(paper)
     of_ceiling = slices.ground_truth(config, "harmlessness", "reward_model", "gpt2", "0")
     assert "linear_probe" not in of_ceiling + slices.page(config)

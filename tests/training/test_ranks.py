@@ -16,21 +16,21 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_training import (
+from transformers import AutoTokenizer
+
+from tests.shared.base_models import FAMILIES, save_base
+from tests.shared.stages import run_stage
+from tests.shared.trainings import (
     ADAM,
     COMMON,
-    FAMILIES,
     SETTINGS,
     margins,
     metrics,
-    run,
-    save_base,
     train,
     weights,
     write_pairs,
 )
-from transformers import AutoTokenizer
-
+from tests.shared.warm_process import children
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.runtime import ranks
 
@@ -54,16 +54,6 @@ def run_on_two_ranks(warm_process, *argv):
     ]
     said = [rank.communicate(timeout=300)[1] for rank in processes]
     return [(rank.returncode, stderr) for rank, stderr in zip(processes, said, strict=True)]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return save_base(tmp_path_factory.mktemp("models") / "base", FAMILIES["gpt2"])
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
-    return write_pairs(tmp_path_factory.mktemp("data") / "gt.parquet", 34)
 
 
 def broken_base(folder):
@@ -185,8 +175,8 @@ def margins_of_one_rank(base, more_pairs, tmp_path_factory):
 
 def margins_after(folder, pairs):
     """Return the margins of the model that was trained in ``folder``."""
-    settings = json.dumps({"objective": "simpo", "max_length": 48})
-    run(
+    settings = json.dumps({"objective": "simpo", "max_length": 48, "compat": {}})
+    run_stage(
         *("predict", "--settings", settings, "--model", folder / "checkpoint", "--pairs", pairs),
         *("--micro-batch", 8, "--threads", 1, "--output", folder / "predictions.parquet"),
     )
@@ -264,8 +254,3 @@ def test_a_rank_that_dies_takes_the_others_with_it(base, more_pairs, tmp_path):
     assert launcher.returncode != 0
     assert "error: another rank ended before this one" in stderr
     assert "error: rank 1 was killed" in stderr
-
-
-def children(pid):
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in listed.split()]

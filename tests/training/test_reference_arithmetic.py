@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from test_training import COMMON, FAMILIES, SETTINGS, metrics, run, train, write_pairs
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch.nn import functional
 from transformers import (
@@ -22,6 +21,9 @@ from transformers import (
     set_seed,
 )
 
+from tests.shared.base_models import FAMILIES
+from tests.shared.stages import run_stage
+from tests.shared.trainings import COMMON, SETTINGS, metrics, train, write_pairs
 from workflow_scripts.models import checkpoints
 
 BATCH, EPOCHS, WARMUP, MAX_LENGTH, RATE, ALPHA = 8, 2, 0.3, 24, 1e-3, 0.5
@@ -76,9 +78,14 @@ def folder(tmp_path_factory):
         ),
         folder / "labels.parquet",
     )
-    run(
+    run_stage(
         "reference",
-        *("--settings", json.dumps({"max_length": MAX_LENGTH}), "--model", folder / "language"),
+        *(
+            "--settings",
+            json.dumps({"max_length": MAX_LENGTH, "compat": {}}),
+            "--model",
+            folder / "language",
+        ),
         *("--pairs", folder / "weak.parquet", "--micro-batch", 8, "--threads", 1),
         *("--output", folder / "reference.parquet"),
     )

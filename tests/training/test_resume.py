@@ -12,17 +12,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
-from test_training import ADAM, COMMON, FAMILIES, SETTINGS, metrics, save_base, weights, write_pairs
 
+from tests.shared.held_metrics import HeldMetrics, held
+from tests.shared.trainings import ADAM, COMMON, SETTINGS, metrics, weights, write_pairs
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.runtime import failures
 
 LONG = COMMON | SETTINGS["simpo"] | {"epochs": 3, "adam": ADAM | {"epsilon": 1e-4}}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return save_base(tmp_path_factory.mktemp("models") / "base", FAMILIES["gpt2"])
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +41,25 @@ def start(base, pairs, warm_process):
     return started
 
 
+@pytest.fixture(scope="module")
+def interrupt(start, warm_process):
+    """Return a function that starts a training, interrupts it and returns what it printed."""
+
+    def interrupted(folder, number=signal.SIGTERM):
+        with held(folder, lambda: start(folder)) as (training, metrics):
+            (process,) = warm_process.children()
+            os.kill(process, number)
+            metrics.release()
+            stderr = training.communicate(timeout=300)[1]
+        assert training.returncode == 1, stderr
+        return stderr
+
+    return interrupted
+
+
 def finish(training):
-    """Wait for a training that is to succeed, and return what it said."""
-    stderr = training.communicate(timeout=60)[1]
+    """Wait for a training that is to succeed, and return what it printed."""
+    stderr = training.communicate(timeout=300)[1]
     assert training.returncode == 0, stderr
     return stderr
 
@@ -57,16 +69,6 @@ def unbroken(start, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken")
     finish(start(folder))
     return folder
-
-
-def wait_for(condition, training):
-    while not condition() and training.poll() is None:
-        time.sleep(0.002)
-
-
-def has_lines(folder, count):
-    path = folder / "metrics.jsonl"
-    return lambda: path.exists() and len(path.read_text().splitlines()) >= count
 
 
 def assert_the_same(folder, unbroken):
@@ -86,18 +88,24 @@ def assert_the_same(folder, unbroken):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT])
-def test_told_to_stop_it_saves_and_goes_on_to_the_same_bytes(number, start, unbroken, tmp_path):
-    first = start(tmp_path)
-    wait_for(has_lines(tmp_path, 3), first)
-    first.send_signal(number)
-    stderr = first.communicate(timeout=60)[1]
-    assert first.returncode == 1, stderr
+def test_told_to_stop_it_saves_and_goes_on_to_the_same_bytes(
+    number, interrupt, start, unbroken, tmp_path
+):
+    stderr = interrupt(tmp_path, number)
     assert f"of 60 as told ({number.name}); the state is in {tmp_path}/state: run again" in stderr
     assert not (tmp_path / "checkpoint").exists()
-    # What Snakemake does with the outputs of a job that failed.
-    (tmp_path / "metrics.jsonl").unlink()
     assert "going on after step" in finish(start(tmp_path))
     assert_the_same(tmp_path, unbroken)
+
+
+def test_a_signal_to_the_command_stops_the_training(start, tmp_path):
+    """The command waits for a process that a warm one has forked, and passes the signal on."""
+    endless = start(tmp_path, settings=LONG | {"epochs": 10_000})
+    while not (tmp_path / "metrics.jsonl").exists():
+        assert endless.poll() is None, endless.communicate()[1]
+        time.sleep(0.01)
+    endless.terminate()
+    assert "of 200000 as told (SIGTERM)" in endless.communicate(timeout=300)[1]
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(start, unbroken, tmp_path, warm_process):
@@ -107,44 +115,46 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(start, unbroken, tmp_
     kills = 0
     for _ in range(6):
         before = sorted(states.glob("step-*"))
+        # Six times these lines are fewer than there are.
+        pipe = HeldMetrics(tmp_path / "metrics.jsonl", 6, before=size_of_metrics(before))
         training = start(tmp_path, "--save-minutes", 0)
-        wait_for(lambda before=before: sorted(states.glob("step-*")) not in ([], before), training)
+        while sorted(states.glob("step-*")) in ([], before):
+            assert training.poll() is None, training.communicate()[1]
+            time.sleep(0.002)
         time.sleep(moments.uniform(0, 0.1))
         for pid in warm_process.children():
             os.kill(pid, signal.SIGKILL)
             kills += 1
-        training.communicate(timeout=60)
+        training.communicate(timeout=300)
+        pipe.remove()
         # Neither a half-written nor a half-deleted state may be taken for one.
         for state in states.glob("step-*"):
             names = [file.name for file in state.iterdir()]
             assert sorted(names) == ["part-00000.safetensors", "progress.json"]
-    assert kills >= 4
+    assert kills == 6
     finish(start(tmp_path, "--save-minutes", 0))
     assert_the_same(tmp_path, unbroken)
 
 
-def test_it_goes_on_with_another_micro_batch(start, unbroken, tmp_path):
-    first = start(tmp_path)
-    wait_for(has_lines(tmp_path, 3), first)
-    first.terminate()
-    first.communicate(timeout=60)
+def test_it_goes_on_with_another_micro_batch(interrupt, start, unbroken, tmp_path):
+    interrupt(tmp_path)
     finish(start(tmp_path, "--checkpointing", 1, micro_batch=4))
     expected = weights(unbroken)
     for name, weight in weights(tmp_path).items():
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-5)
 
 
-def stopped(start, folder):
-    """Leave the state of an interrupted training in ``folder``."""
-    first = start(folder)
-    wait_for(has_lines(folder, 3), first)
-    first.terminate()
-    first.communicate(timeout=60)
-    assert len(list((folder / "state").iterdir())) == 1
+def size_of_metrics(states):
+    """Return how many bytes of metrics were written up to the last of these states."""
+    if not states:
+        return 0
+    lines = json.loads((states[-1] / "progress.json").read_text())["progress"]["lines"]
+    return sum(len(line) + 1 for line in lines)
 
 
-def test_a_state_of_other_settings_inputs_or_code_is_ignored(start, pairs, tmp_path):
-    stopped(start, tmp_path / "first")
+def test_a_state_of_other_settings_inputs_or_code_is_ignored(interrupt, start, pairs, tmp_path):
+    interrupt(tmp_path / "first")
+    assert len(list((tmp_path / "first/state").iterdir())) == 1
     rows = pq.read_table(pairs)
     other = tmp_path / "other.parquet"
     pq.write_table(rows.take(list(range(161, -1, -1))), other)
@@ -161,12 +171,12 @@ def test_a_state_of_other_settings_inputs_or_code_is_ignored(start, pairs, tmp_p
         assert_the_same(folder, alone)
 
 
-def test_a_damaged_state_is_an_error_that_names_its_file(start, tmp_path):
-    stopped(start, tmp_path)
+def test_a_damaged_state_is_an_error_that_names_its_file(interrupt, start, tmp_path):
+    interrupt(tmp_path)
     (part,) = tmp_path.glob("state/*/part-00000.safetensors")
     part.write_bytes(part.read_bytes()[:-1])
     training = start(tmp_path)
-    stderr = training.communicate(timeout=60)[1]
+    stderr = training.communicate(timeout=300)[1]
     assert training.returncode == 1
     assert f"error: {part}: cannot be read" in stderr
 

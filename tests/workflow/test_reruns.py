@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, command
 
-TINY = ("--configfile", "profiles/demo/experiment.yaml", "tests/tiny.yaml")
+from tests.shared.workflows import ROOT, TINY, command
+
 REPORT = r"(cells|tables|figures|page) "
 NOTHING = r"(?!)"
 CONFIGURATION = {

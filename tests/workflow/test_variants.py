@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Snakemake
+
+from tests.shared.workflows import snakemake
 
 FILES = ("profiles/demo/experiment.yaml", "tests/tiny.yaml", "tests/variants.yaml")
 CELL = "results/weak_to_strong/substances/{scenario}/small/strong"
 
 
-def jobs(folder: Path, snakemake: Snakemake, *config: str) -> Iterator[tuple[str, set[str]]]:
+def jobs(folder: Path, *config: str) -> Iterator[tuple[str, set[str]]]:
     """Yield each job of a dry run: its first output and its inputs."""
     ran = snakemake(folder, "-n", "--configfile", *FILES, *config)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -21,11 +22,10 @@ def jobs(folder: Path, snakemake: Snakemake, *config: str) -> Iterator[tuple[str
         yield outputs.split(", ")[0], set(inputs.split(", "))
 
 
-def test_a_chain_passes_the_supervision_on(tmp_path: Path, snakemake: Snakemake):
+def test_a_chain_passes_the_supervision_on(tmp_path: Path):
     inputs = dict(
         jobs(
             tmp_path,
-            snakemake,
             "--config",
             "matrix={scenarios: [dpo], conflicts: [none, implicit], students: "
             "[{name: direct}, {name: long, through: [middle, large]}]}",
@@ -67,12 +67,12 @@ def test_a_chain_passes_the_supervision_on(tmp_path: Path, snakemake: Snakemake)
     }
 
 
-def test_variants_share_the_intermediate_with_its_own_cell(tmp_path: Path, snakemake: Snakemake):
-    alone = {output for output, _ in jobs(tmp_path, snakemake)}
+def test_variants_share_the_intermediate_with_its_own_cell(tmp_path: Path):
+    alone = {output for output, _ in jobs(tmp_path)}
     with_cell = {
         output
         for output, _ in jobs(
-            tmp_path, snakemake, "--config", "matrix={pairs: [[small, strong], [small, middle]]}"
+            tmp_path, "--config", "matrix={pairs: [[small, strong], [small, middle]]}"
         )
     }
     intermediate = "results/weak_to_strong/substances/dpo/small/middle/none/seed0/checkpoint"
@@ -82,7 +82,7 @@ def test_variants_share_the_intermediate_with_its_own_cell(tmp_path: Path, snake
 
 
 @pytest.fixture(scope="module")
-def variants(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Path:
+def variants(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the results of a run with every kind of student."""
     folder = tmp_path_factory.mktemp("variants")
     ran = snakemake(folder, "--profile", "profiles/demo", "--configfile", *FILES)
@@ -128,12 +128,11 @@ def test_the_report_has_a_row_for_every_student(variants: Path):
     assert all(row["conflict_tax_count"] == 0 for row in cells if row["conflict"] == "none")
 
 
-def test_adding_a_variant_reruns_nothing_that_stands(variants: Path, snakemake: Snakemake):
+def test_adding_a_variant_reruns_nothing_that_stands(variants: Path):
     added = {
         output
         for output, _ in jobs(
             variants,
-            snakemake,
             "--config",
             "matrix={students: [{name: direct}, {name: high_confidence, filter: 0.505}, "
             "{name: via_middle, through: [middle]}, {name: surer, filter: 0.51}]}",

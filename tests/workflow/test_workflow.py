@@ -11,19 +11,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, Snakemake, command
 
 from benchmarks.small_world import clauses
+from tests.shared.workflows import NOTHING, ROOT, TINY, command, snakemake
 
 HH = ROOT.parent / "shared/data/hh-single-turn"
-TINY = (
-    "--profile",
-    "profiles/demo",
-    "--configfile",
-    "profiles/demo/experiment.yaml",
-    "tests/tiny.yaml",
-)
-NOTHING = "Nothing to be done"
 
 
 def rows(file: Path) -> list[dict]:
@@ -42,7 +34,7 @@ def test_the_demo_makes_every_cell_and_the_report(demo: Path):
     assert "small → strong" in (demo / "terminal.txt").read_text()
 
 
-def test_after_the_demo_nothing_is_to_be_done(demo: Path, snakemake: Snakemake):
+def test_after_the_demo_nothing_is_to_be_done(demo: Path):
     assert NOTHING in snakemake(demo, "--profile", "profiles/demo", "-n").stdout
 
 
@@ -75,7 +67,7 @@ def test_accuracies_and_tax_are_what_the_predictions_say(demo: Path):
         assert cell["conflict_tax_count"] == len(taxed)
 
 
-def test_the_pairs_on_which_a_cell_may_deceive_can_be_read(demo: Path, snakemake: Snakemake):
+def test_the_pairs_on_which_a_cell_may_deceive_can_be_read(demo: Path):
     cells = rows(demo / "results/report/cells.parquet")
     cell = max(cells, key=lambda cell: cell["strong_known_weak_unknown_tax"])
     place, pair = f"{cell['target']}/{cell['scenario']}", f"{cell['weak']}/{cell['strong']}"
@@ -127,9 +119,7 @@ def test_checkpoints_are_save_pretrained_folders_without_pickles(demo: Path):
     assert files == {".json", ".safetensors"}
 
 
-def test_an_interrupted_run_leaves_nothing_half_and_is_finished_by_the_next(
-    tmp_path: Path, snakemake: Snakemake
-):
+def test_an_interrupted_run_leaves_nothing_half_and_is_finished_by_the_next(tmp_path: Path):
     running = subprocess.Popen(
         command(tmp_path, *TINY),
         cwd=ROOT,
@@ -154,7 +144,7 @@ def test_an_interrupted_run_leaves_nothing_half_and_is_finished_by_the_next(
 
 
 @pytest.mark.skipif(not HH.is_dir(), reason=f"{HH} is not here")
-def test_a_slice_of_real_pairs_goes_through_the_whole_dag(tmp_path: Path, snakemake: Snakemake):
+def test_a_slice_of_real_pairs_goes_through_the_whole_dag(tmp_path: Path):
     few = "{size: 320}"
     sets = f"{{gt: {few}, weak: {few}, test: {few}, helpful: {few}}}"
     ran = snakemake(
@@ -171,7 +161,7 @@ def test_a_slice_of_real_pairs_goes_through_the_whole_dag(tmp_path: Path, snakem
     assert {cell["pairs"] for cell in cells} == {320}
 
 
-def test_a_mistake_in_the_configuration_stops_before_any_job(tmp_path: Path, snakemake: Snakemake):
+def test_a_mistake_in_the_configuration_stops_before_any_job(tmp_path: Path):
     ran = snakemake(tmp_path, "-n", "--config", "matrix={scenarios: [simppo]}")
     assert ran.returncode != 0
     assert "matrix.scenarios.0: 'simppo' is not valid; did you mean 'simpo'?" in ran.stdout

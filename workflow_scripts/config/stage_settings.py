@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from workflow_scripts.config.data import TokenizerSettings, World
 from workflow_scripts.config.models import Architecture, Package
@@ -192,15 +192,13 @@ class TextSettings(StageSettings):
 class ProbeSettings(StageSettings):
     """Of stages ``probe`` and ``inspection``: a cell, and how its margins become figures.
 
-    What sets its student apart from the direct one lies flat among the others.
-
     Attributes:
+        filter: of its student; absent for the direct one, as are the next two.
+        through: likewise.
+        student_settings: what the student's kind adds; absent for labels alone.
         beta: scales margins to confidences, None for 1.
         compat: the switches on which the margins depend, for the record.
     """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    optional = frozenset({"linear_probe"})
 
     target: str
     scenario: str
@@ -216,6 +214,13 @@ class ProbeSettings(StageSettings):
     resamples: Annotated[int, Field(ge=100)]
     interval: Share
     linear_probe: bool | None = None
+    filter: float | None = None
+    through: Sequence[str] | None = None
+    student_settings: dict[str, Any] | None = None
+
+    def content(self) -> dict[str, Any]:
+        """Return the settings as JSON has them: those that were given."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class PageSettings(StageSettings):

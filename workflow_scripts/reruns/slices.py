@@ -236,7 +236,6 @@ def probe(
     """
     method = config.scenarios[scenario]
     student = students(config)[variant]
-    apart = {} if student.name == DIRECT else student.model_dump(mode="json", exclude={"name"})
     quirks = method.score_quirks | _student_quirks(config, scenario, conflict, variant)
     return ProbeSettings(
         target=target,
@@ -248,11 +247,19 @@ def probe(
         seed=int(seed),
         beta=method.confidence_scale,
         compat=_compat(config, quirks),
-        # Recorded where heads alone were trained, and nowhere else.
-        linear_probe=method.trains_head_alone or None,
+        **_apart(method, student),
         **config.probe.model_dump(),
-        **apart,
     ).text()
+
+
+def _apart(method: Scenario, student: Student) -> dict[str, Any]:
+    """Return, for a probe's record, what is not so for whole models and direct students."""
+    apart: dict[str, Any] = {"linear_probe": True} if method.trains_head_alone else {}
+    if student.name != DIRECT:
+        apart |= student.model_dump(mode="json", include={"filter", "through"})
+    if more := student.model_dump(mode="json", exclude={"name", "filter", "through"}):
+        apart["student_settings"] = more
+    return apart
 
 
 def page(config: Config) -> str:

@@ -1,0 +1,125 @@
+"""Texts that share a prompt are scored as each would be alone, in every family."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import Lfm2Config, set_seed
+
+from tests.shared.base_models import FAMILIES, SMALL, save_base
+from tests.shared.trainings import COMMON, SETTINGS, train, write_pairs
+from workflow_scripts.methods import losses
+from workflow_scripts.methods.readout import Readout
+from workflow_scripts.models import checkpoints
+from workflow_scripts.models import margins as model_margins
+from workflow_scripts.models.scorer import PairScorer, shares_prompts
+from workflow_scripts.models.tokenise import members, one_a_row, tokenise
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(family, tmp_path):
+    folder = save_base(tmp_path / family, FAMILIES[family])
+    tokenizer = checkpoints.load_tokenizer(str(folder))
+    # A usual pair, one with a prompt of a token, one whose prompts are cut to different lengths,
+    # one of which two responses fill all the length that there is.
+    prompts = ["some prompt", "p", "a prompt of thirty characters.", "gone"]
+    chosen = ["quite a long answer", "hm", "in a word, no", "x" * 40]
+    rejected = ["!", "a middling one", "b", "y" * 40]
+    sequences = tokenise(tokenizer, ["w", "x", "y", "z"], prompts, [chosen, rejected], 32)
+    rows = members(8, 4)
+    assert sequences.row_lengths(rows).tolist() == [11 + 19 + 1, 2 + 1 + 15, 32 + 31, 32 + 32]
+    for readout in Readout:
+        set_seed(1)
+        model = checkpoints.load_base(str(folder), readout)
+        if readout.is_reward:
+            torch.nn.init.normal_(model.get_parameter("score.weight"))
+        scorer = PairScorer(model.eval(), readout)
+        assert shares_prompts(model)
+        with torch.inference_mode():
+            together = scorer(**sequences.padded(rows))
+            by_text = scorer(**sequences.padded(one_a_row(rows)))
+            alone = torch.cat([scorer(**sequences.padded(np.array([[row]]))) for row in range(8)])
+            by_hand = torch.stack([score_by_hand(model, readout, sequences, r) for r in range(8)])
+        assert together.std() > 0.01
+        torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(together, by_text, rtol=0, atol=1e-5)
+        torch.testing.assert_close(together.double(), by_hand, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "opt", "mistral"])
+@pytest.mark.parametrize("readout", [Readout.REWARD, Readout.SUMMED_LOG_PROBABILITY])
+def test_bfloat16_is_of_the_products_and_not_of_weights_gradients_and_scores(
+    family, readout, tmp_path
+):
+    """What a GPU that has it computes with; here autocast does the same on the CPU."""
+    folder = save_base(tmp_path / family, FAMILIES[family])
+    tokenizer = checkpoints.load_tokenizer(str(folder))
+    columns = [["quite a long answer", "c!"], ["hm", "a middling one"]]
+    sequences = tokenise(tokenizer, ["x", "y"], ["some prompt", "another"], columns, 64)
+    model = checkpoints.load_base(str(folder), readout)
+    if readout.is_reward:
+        torch.nn.init.normal_(model.get_parameter("score.weight"))
+    scores, gradients = [], []
+    for low_precision in (False, True):
+        model.zero_grad()
+        scorer = PairScorer(model, readout, low_precision=low_precision)
+        scored = scorer(**sequences.padded(members(4, 2)))
+        scored.sum().backward()
+        scores.append(scored.detach())
+        embeddings = next(model.parameters())
+        assert embeddings.grad is not None
+        gradients.append(embeddings.grad.clone())
+    assert {tensor.dtype for tensor in gradients} == {torch.float32}
+    assert scores[0].dtype == scores[1].dtype
+    for full, low in (scores, gradients):
+        error = (low - full).norm() / full.norm()
+        assert 0 < error < 0.2  # random weights this large amplify the least error
+
+
+def test_a_family_that_cannot_share_prompts_has_each_text_by_itself(tmp_path):
+    """A text before another in its row would be seen by it, say in convolutions."""
+    shape: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_key_value_heads": 2}
+    shape |= SMALL
+    shape["layer_types"] = ["conv", "full_attention"]
+    config = Lfm2Config(**shape)
+    folder = save_base(tmp_path / "convolutional", config)
+    pairs = write_pairs(tmp_path / "pairs.parquet", 8)
+    model = checkpoints.load_base(str(folder), Readout.MEAN_LOG_PROBABILITY).eval()
+    assert not shares_prompts(model)
+    given = {**COMMON, **SETTINGS["simpo"], "learning_rate": 1e-9}
+    record = train(tmp_path / "trained", folder, pairs, given)
+    rows = pq.read_table(pairs).to_pydict()
+    texts = [rows["chosen"], rows["rejected"]]
+    tokenizer = checkpoints.load_tokenizer(str(folder))
+    sequences = tokenise(tokenizer, rows["id"], rows["prompt"], texts, COMMON["max_length"])
+    with torch.inference_mode():
+        scores = model_margins.in_batches(
+            PairScorer(model, Readout.MEAN_LOG_PROBABILITY), sequences, 99
+        )
+        by_hand = [
+            score_by_hand(model, Readout.MEAN_LOG_PROBABILITY, sequences, r) for r in range(16)
+        ]
+    np.testing.assert_allclose(scores, np.array(by_hand), atol=1e-5)
+    margins = torch.from_numpy(scores[:8] - scores[8:])
+    loss = losses.simpo(margins, torch.ones(8), beta=2.0, gamma=1.0).mean()
+    assert record["losses"] == pytest.approx([float(loss)], abs=1e-5)
+
+
+def score_by_hand(model, readout, sequences, row):
+    """Score one text from the model's own outputs at every position."""
+    tokens = torch.tensor(sequences.tokens[sequences.starts[row] :][: sequences.lengths[row]])
+    logits = model(input_ids=tokens[None].long()).logits[0].double()
+    if readout.is_reward:
+        return logits[0]
+    log_probabilities = logits.log_softmax(-1)
+    response = range(int(sequences.response_starts[row]), len(tokens))
+    scores = torch.stack([log_probabilities[i - 1, tokens[i]] for i in response])
+    return scores.mean() if readout is Readout.MEAN_LOG_PROBABILITY else scores.sum()
+
+
+def test_dropout_is_off_whatever_it_is_called():
+    for config in FAMILIES.values():
+        rates = checkpoints.without_dropout(type(config)()).to_dict()
+        assert {name: r for name, r in rates.items() if "drop" in name and r} == {}

@@ -1,0 +1,26 @@
+"""What the report's tests share: 24 probes and the table of their cells."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.shared.probes import write_cells, write_probe
+
+
+@pytest.fixture(scope="session")
+def probes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return the files of 24 probes."""
+    folder = tmp_path_factory.mktemp("probes")
+    return [
+        write_probe(folder, scenario, weak, strong, conflict, seed)
+        for scenario in ("simpo", "dpo")
+        for weak, strong in (("small", "large"), ("medium", "large"), ("small", "medium"))
+        for conflict in ("explicit", "implicit", "none")
+        for seed in ((0, 1, 2) if (scenario, strong) == ("simpo", "medium") else (0,))
+    ]
+
+
+@pytest.fixture(scope="session")
+def table(probes: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the table of their cells, next to its other formats."""
+    return write_cells(tmp_path_factory.mktemp("cells"), probes)

@@ -1,0 +1,69 @@
+"""Probes from planted margins, and the table of cells that is made of them."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+
+from tests.shared.stages import run_stage
+from workflow_scripts.core.files import write_table
+from workflow_scripts.measures.deception import MODELS
+
+FILES = dict(zip(MODELS, ("weak", "strong", "none", "student"), strict=True))
+"""The name of each model's file of margins."""
+SETTINGS = {
+    "target": "harmlessness",
+    "scenario": "simpo",
+    "weak": "small",
+    "strong": "large",
+    "conflict": "explicit",
+    "student": "direct",
+    "seed": 0,
+    "beta": None,
+    "compat": {"bos_in_response": "fixed"},
+    "threshold": 0.75,
+    "sweep": [0.55, 0.75, 0.95],
+    "resamples": 200,
+    "interval": 0.95,
+}
+
+MEANS = {"weak": 0.4, "strong": 1.6, "none": 1.2, "explicit": 0.2, "implicit": 0.8}
+"""The mean margin of each ceiling, and of the student under each conflict."""
+
+
+def write_probe(folder, scenario, weak, strong, conflict, seed, student="direct"):
+    """Write the probe of a cell of 150 pairs below ``folder`` and return its path."""
+    generator = np.random.default_rng([len(scenario), len(weak), len(strong), seed])
+    ease = generator.normal(size=150)
+    ids = [f"test-{row:06d}" for row in range(150)]
+    for name, mean in MEANS.items():
+        margins = mean + ease + generator.normal(size=150)
+        write_table(folder / f"{name}.parquet", pa.table({"id": ids, "margin": margins}))
+    settings = {
+        "target": "harmlessness",
+        "scenario": scenario,
+        "weak": weak,
+        "strong": strong,
+        "conflict": conflict,
+        "student": student,
+        "seed": seed,
+        "beta": 0.1 if scenario == "dpo" else None,
+        "compat": {},
+        "threshold": 0.75,
+        "sweep": [0.6, 0.75, 0.9],
+        "resamples": 100,
+        "interval": 0.95,
+    }
+    output = folder / scenario / weak / strong / conflict / student / f"seed{seed}.json"
+    files = {"weak": "weak", "strong": "strong", "none": "none", "student": conflict}
+    given = [f"--{name}={folder / file}.parquet" for name, file in files.items()]
+    run_stage("probe", f"--settings={json.dumps(settings)}", f"--output={output}", *given)
+    return output
+
+
+def write_cells(folder, probes):
+    """Write the tables of these probes' cells into ``folder`` and return the Parquet one."""
+    given = ("--csv", folder / "cells.csv", "--parquet", folder / "cells.parquet")
+    given += ("--reliability", folder / "reliability.parquet")
+    run_stage("cells", *given, "--aggregated", folder / "aggregated.csv", "--probes", *probes)
+    return folder / "cells.parquet"

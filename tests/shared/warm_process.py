@@ -1,0 +1,35 @@
+"""A process from which stages are forked, so that each in a process of its own takes a second."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.shared.workflows import ROOT
+
+
+class Warm(NamedTuple):
+    """A process that forks for every stage: its id, and the environment that leads to it."""
+
+    pid: int
+    environment: dict[str, str]
+
+    def stage(self, *argv: object, **more: str) -> subprocess.Popen[str]:
+        """Start a stage in a process of its own, with ``more`` in its environment."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "workflow_scripts", *map(str, argv)],
+            cwd=ROOT,
+            env=self.environment | more,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def children(self) -> list[int]:
+        """Return the ids of the processes in which stages run."""
+        return children(self.pid)
+
+
+def children(pid: int) -> list[int]:
+    """Return the ids of a process's children."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]
