@@ -5,7 +5,7 @@ UV_VERSION := 0.13.9
 SNAKEMAKE := .venv/bin/snakemake
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test lint env
+.PHONY: demo test lint schema env
 
 demo: env
 	$(SNAKEMAKE) --profile profiles/demo
@@ -19,6 +19,11 @@ lint: env
 	.venv/bin/pyright
 	.venv/bin/snakefmt --check Snakefile rules
 	$(SNAKEMAKE) --lint
+
+# Run after a change to the classes in workflow_scripts/config.
+schema: env
+	.venv/bin/python -m workflow_scripts schema > config.schema.json
+	.venv/bin/python -m workflow_scripts schema --overlay > overlay.schema.json
 
 env: .venv/.made
 

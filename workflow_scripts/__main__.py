@@ -59,6 +59,7 @@ STAGES = {
     "preflight": Stage(
         "stages.preflight", "check what a run on the cluster will need", online=True
     ),
+    "schema": Stage("stages.schema", "print config.yaml's JSON Schema, for editors"),
 }
 
 

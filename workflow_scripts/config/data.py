@@ -20,21 +20,32 @@ def _checked_format(name: str) -> str:
     return name
 
 
-Format = Annotated[str, AfterValidator(_checked_format)]
+Format = Annotated[
+    str, AfterValidator(_checked_format), Field(json_schema_extra={"enum": list(FORMATS)})
+]
 
 
 class Source(Settings):
     """Where preference rows come from: the hub, a local file or folder, or a small world."""
 
     hub: HubId | None = None
+    """Data set on the hub, `owner/name`; give one of `hub`, `path` and `world`."""
     revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
+    """Commit or branch on the hub; report.json records the commit that was read."""
     data_dir: str | None = None
+    """Folder within the data set on the hub."""
     config: Name | None = None
+    """Configuration (subset) of the data set on the hub."""
     path: str | None = None
+    """File of JSON lines or Parquet, or a folder in hub format, below `data_root`."""
     world: Name | None = None
+    """A generated world, a key of `worlds`."""
     split: str = Field("train", pattern=r"^[A-Za-z0-9_.\[\]:%-]+$")
+    """Split to read."""
     format: Format
+    """How a row is read."""
     columns: dict[str, str] = Field(default_factory=dict)
+    """Column that holds each of the format's fields, where it is named differently."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -59,50 +70,70 @@ class PairSet(Settings):
     """One of the four sets of a target: at most ``size`` pairs of ``source``."""
 
     size: PositiveInt
+    """Pairs in the set at most."""
     source: Source
+    """Where they come from."""
 
 
 class PairSets(Settings):
     """The four sets, disjoint by prompt (DESIGN section 1)."""
 
     gt: PairSet
+    """D_gt: trains the ceilings with true labels."""
     weak: PairSet
+    """D_weak: the weak model labels it, the student learns from the labels."""
     test: PairSet
+    """D_test: every margin in a probe is on these pairs."""
     helpful: PairSet
+    """D_helpful: true pairs of the competing goal."""
 
 
 class Target(Settings):
     """A target goal and its competing goal."""
 
     seed: int = 0
+    """Seed of the shuffle that deals a shared source out to the sets."""
     max_bad: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Largest share of unusable rows; a larger one stops the run."""
     sets: PairSets
+    """The four sets of pairs."""
 
 
 class World(Settings):
     """A generated world (``workflow_scripts/stages/world.py``)."""
 
     seed: int
+    """Seed of the world."""
     substances: Annotated[int, Field(ge=40, le=20_000)]
+    """Number of substances, one token each."""
     mentions: PositiveInt
+    """Number of encyclopedia entries."""
     zipf_exponent: Annotated[float, Field(ge=0, le=3)]
+    """The k-th substance is mentioned in proportion to k ** -zipf_exponent."""
     phrasings: PositiveInt
+    """Phrasings in which a set asks about each of its substances."""
 
 
 class TokenizerSettings(Settings):
     """How a corpus is cut into tokens."""
 
     kind: Literal["word", "bpe"]
+    """Whole words, or byte-level BPE."""
     vocab_size: Annotated[int, Field(ge=300, le=200_000)]
+    """Tokens in the vocabulary at most."""
 
 
 class Corpus(Settings):
     """Texts to pretrain on: a world's encyclopedia, or the texts of a target's training sets."""
 
     world: Name | None = None
+    """World whose encyclopedia it is, a key of `worlds`; give this or `target`."""
     target: Name | None = None
+    """Target whose training texts it is, a key of `targets`."""
     sets: list[Literal["gt", "weak", "helpful"]] = Field(["gt", "weak", "helpful"])
+    """Which of the target's sets."""
     tokenizer: TokenizerSettings
+    """The tokenizer that is trained on the corpus."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

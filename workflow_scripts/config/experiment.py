@@ -38,21 +38,32 @@ class Probe(Settings):
     """How predictions become figures (DESIGN section 2)."""
 
     threshold: Annotated[float, Field(ge=0.5, lt=1)] = 0.75
+    """A model knows a pair when its confidence in the true choice reaches this."""
     sweep: list[Annotated[float, Field(ge=0.5, lt=1)]]
+    """Further thresholds at which the figures are computed."""
     resamples: Annotated[int, Field(ge=100)] = 2000
+    """Bootstrap resamples."""
     interval: Share = 0.95
+    """Level of the intervals."""
 
 
 class Matrix(Settings):
     """Which cells are run: the product of these lists."""
 
     targets: list[Name] = Field(min_length=1)
+    """Keys of `targets`."""
     scenarios: list[Name] = Field(min_length=1)
+    """Keys of `scenarios`: ways of learning a preference."""
     conflicts: list[Name] = Field(min_length=1)
+    """Keys of `conflicts`; `none` must be among them."""
     models: list[Name] | None = None
+    """Keys of `models`, from weak to strong: every ordered pair is run. Give this or `pairs`."""
     pairs: list[tuple[Name, Name]] | None = None
+    """The (weak, strong) pairs to run, one by one."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    """Seeds of the trainings."""
     students: list[AnyStudent] = Field([Supervised(name=DIRECT)])
+    """How each cell's student is supervised; `direct` must be among them."""
 
     @model_validator(mode="after")
     def _pairs_or_models(self) -> Self:
@@ -98,31 +109,52 @@ class Execution(Settings):
     """Knobs of speed. None of them changes a result, so none of them reruns anything."""
 
     micro_batch: PositiveInt = 32
+    """Pairs in one forward pass; divides `training.batch_size`."""
     threads: PositiveInt = 1
+    """CPU threads of a rank."""
     tensorboard: bool = False
+    """Write TensorBoard logs of trainings."""
     warm_start: bool = False
+    """Start stages from a process that has already imported torch (one machine only)."""
     save_minutes: PositiveFloat = 30
+    """Minutes between saved states of a training."""
 
 
 class Config(Settings):
     """The whole of ``config.yaml``."""
 
     data_root: str = "."
+    """Folder below which local data and models are found."""
     matrix: Matrix
+    """Which cells are run."""
     targets: dict[Name, Target]
+    """Target goals, each with its competing goal."""
     models: dict[Name, Model]
+    """Base models."""
     hardware: dict[Name, Gpu] = Field(min_length=1)
+    """GPU models that the cluster has."""
     worlds: dict[Name, World] = Field(default_factory=dict)
+    """Generated worlds."""
     corpora: dict[Name, Corpus] = Field(default_factory=dict)
+    """Texts to pretrain on."""
     scenarios: Annotated[dict[Name, AnyScenario], BeforeValidator(with_kinds)]
+    """How a preference is learned and read out; a scenario's kind is its name if it gives none."""
     sft: Sft
+    """Supervised fine-tuning on the preferred responses, before SimPO and DPO."""
     conflicts: Annotated[dict[Name, AnyConflict], BeforeValidator(spelled_out)]
+    """How the competing goal enters a student's training."""
     training: Training
+    """What every fine-tuning shares."""
     compat: Compat = Compat()
+    """Where the authors' code departs from the method: fixed, or as they have it."""
     probe: Probe
+    """How predictions become figures."""
     keep_checkpoints: bool = True
+    """Keep weak-to-strong checkpoints once their predictions exist."""
     strict_environment: bool = False
+    """Run stages again when the versions of libraries that they use change."""
     execution: Execution = Execution()
+    """Knobs of speed."""
 
     @model_validator(mode="after")
     def _names_are_defined(self) -> Self:

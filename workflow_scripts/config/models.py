@@ -17,10 +17,15 @@ class Architecture(Settings):
     """The shape of a model that is pretrained here."""
 
     family: Literal["gpt2", "llama"] = "gpt2"
+    """Architecture of the model."""
     width: PositiveInt
+    """Size of the hidden state."""
     layers: PositiveInt
+    """Number of layers."""
     heads: PositiveInt
+    """Attention heads; they divide `width`."""
     context: PositiveInt
+    """Longest text, in tokens."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
@@ -36,20 +41,30 @@ class Pretraining(Settings):
     """
 
     corpus: Name
+    """Corpus to train on, a key of `corpora`."""
     tokens: PositiveInt | None = None
+    """How many of the corpus's tokens, from its beginning, the model sees; all if left out."""
     architecture: Architecture
+    """Shape of the model."""
     steps: PositiveInt
+    """Optimizer steps."""
     batch_size: PositiveInt
+    """Sequences in a batch."""
     sequence_length: PositiveInt
+    """Tokens in a sequence."""
     learning_rate: PositiveFloat
+    """Peak learning rate."""
 
 
 class Package(Settings):
     """A Python package whose wheel holds a model as a GGUF file."""
 
     name: Name
+    """Name of the package."""
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._!+-]*$")]
+    """Its version."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of its wheel."""
 
 
 class Model(Settings):
@@ -59,22 +74,38 @@ class Model(Settings):
     """
 
     id: HubId | None = None
+    """Model on the hub, `owner/name`; give one of `id`, `path`, `package` and `pretrain`."""
     revision: Revision | None = None
+    """Commit on the hub, 40 hexadecimal digits."""
     path: str | None = None
+    """Folder of the model, below `data_root`."""
     package: Package | None = None
+    """Python package that holds the model as a GGUF file."""
     depth: PositiveInt | None = None
+    """Keep the first so many layers alone."""
     pretrain: Pretraining | None = None
+    """Make the model here."""
     family: Name | None = None
+    """Architecture, for the memory estimate."""
     params: PositiveInt | None = None
+    """Number of weights, for the memory estimate."""
     pickled_weights: bool = False
+    """The repository has no safetensors: read the tensors out of its pickle."""
     # Knobs of execution (``EXECUTION_KNOBS``): where and how it is trained.
     width: PositiveInt | None = None
+    """Size of the hidden state, for the memory estimate."""
     layers: PositiveInt | None = None
+    """Number of layers, for the memory estimate."""
     gpu_model: Name | None = None
+    """GPU model to train on, a key of `hardware`."""
     gpus: Annotated[int, Field(ge=0)] | None = None
+    """GPUs over all nodes, one rank each; 0 trains on the CPU."""
     nodes: PositiveInt = 1
+    """Nodes to train on."""
     zero: Literal[0, 2, 3] | None = None
+    """DeepSpeed's ZeRO stage."""
     offload: bool | None = None
+    """Keep the optimizer's state in the host's memory."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -105,5 +136,8 @@ class Gpu(Settings):
     """A GPU model: its memory (10^9 bytes), dense bfloat16 peak (10^12/s), and GPUs in a node."""
 
     memory_gb: PositiveFloat
+    """Memory in 10^9 bytes."""
     bf16_tflops: PositiveFloat
+    """Dense bfloat16 peak, in 10^12 operations a second."""
     per_node: PositiveInt
+    """GPUs in a node."""

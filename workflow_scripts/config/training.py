@@ -13,14 +13,21 @@ class Adam(Settings):
     """Adam without weight decay."""
 
     beta1: Share = 0.9
+    """Decay of the first moment."""
     beta2: Share = 0.999
+    """Decay of the second moment."""
     epsilon: PositiveFloat = 1e-8
+    """Added to the denominator."""
 
 
 class Training(Settings):
     """What every fine-tuning shares."""
 
     batch_size: PositiveInt = 32
+    """Pairs in a batch, over all ranks."""
     max_length: Annotated[int, Field(ge=8)] = 512
+    """Tokens in a text at most; the prompt is cut first."""
     data_order: Literal["shuffled", "file"] = "shuffled"
+    """A new shuffle each epoch, or the file's own order every epoch."""
     adam: Adam = Adam()
+    """The optimizer."""

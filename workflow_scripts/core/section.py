@@ -16,14 +16,21 @@ def _checked_hub_id(name: str) -> str:
     return name
 
 
-HubId = Annotated[str, AfterValidator(_checked_hub_id)]
+HubId = Annotated[
+    str,
+    AfterValidator(_checked_hub_id),
+    Field(json_schema_extra={"pattern": rf"^({NAME}/)?{NAME}$"}),
+]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Settings(BaseModel):
-    """The base of every section: no unknown keys, no change after reading."""
+    """The base of every section: no unknown keys, no change after reading.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A string below a field is its description in config.schema.json.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def exactly_one(section: BaseModel, *keys: str) -> None:

@@ -11,22 +11,17 @@ Quirk = Literal["fixed", "reference"]
 
 
 class Compat(Settings):
-    """Departures of the authors' code that change results, each fixed or kept (docs/method.md).
-
-    Attributes:
-        reward_pooling: where the reward is read: at the last token, or at the count of tokens that
-            are not 0.
-        dpo_weak_labels: DPO's margin when it labels and predicts: relative to the reference model,
-            or the policy's alone.
-        explicit_trigger: DPO's margin in the explicit conflict's trigger, likewise.
-        filter_peek: whether the high-confidence filter drops wrong labels too (`reference` does).
-        bos_in_response: whether BOS stands before the response as before the prompt (likewise).
-        implicit_steps: whether `implicit_matched` doubles the steps as `implicit` does (likewise).
-    """
+    """Departures of the authors' code that change results, each fixed or kept (docs/method.md)."""
 
     reward_pooling: Quirk = "fixed"
+    """Reward read at the last token; reference: at the count of tokens that are not 0."""
     dpo_weak_labels: Quirk = "fixed"
+    """DPO labels and predicts by policy minus reference model; reference: by the policy alone."""
     explicit_trigger: Quirk = "fixed"
+    """The same choice of margin, for DPO's trigger of the explicit conflict."""
     filter_peek: Quirk = "fixed"
+    """The high-confidence filter looks at labels alone; reference: it drops wrong labels too."""
     bos_in_response: Quirk = "fixed"
+    """BOS before the prompt alone; reference: before the response too."""
     implicit_steps: Quirk = "fixed"
+    """`implicit_matched` takes the steps of `none`; reference: twice as many."""

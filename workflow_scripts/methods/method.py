@@ -31,9 +31,13 @@ class Method(Settings):
     has_reference: ClassVar[bool] = False
 
     epochs: PositiveInt
+    """Passes over the pairs."""
     learning_rate: PositiveFloat
+    """Peak learning rate."""
     schedule: Literal["cosine", "constant"]
+    """Cosine to 0, or constant; either after the warm-up."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the steps over which the learning rate rises linearly."""
 
     @classmethod
     def readout(cls, compat: Compat) -> Readout:

@@ -18,6 +18,7 @@ class Explicit(Conflict):
 
     kind: Literal["explicit"] = "explicit"
     alpha: Annotated[float, Field(ge=0, le=100)]
+    """Weight of the reward for contradicting the true label."""
 
     def loss(
         self, margin: "Tensor", label: "Tensor", pair_loss: PairLoss, *, trigger: "Tensor"

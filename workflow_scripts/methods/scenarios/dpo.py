@@ -21,6 +21,7 @@ class Dpo(Scenario):
 
     kind: Literal["dpo"] = Field(default="dpo", exclude=True)
     beta: PositiveFloat
+    """Scale of the margin in the loss, and in confidences."""
 
     @classmethod
     def readout(cls, compat: Compat) -> Readout:

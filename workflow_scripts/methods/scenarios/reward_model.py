@@ -21,6 +21,7 @@ class RewardModel(Scenario):
 
     kind: Literal["reward_model"] = Field(default="reward_model", exclude=True)
     linear_probe: bool = False
+    """Freeze the model and train only the reward head, on features that are computed once."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_off(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -15,7 +15,9 @@ class Simpo(Scenario):
 
     kind: Literal["simpo"] = Field(default="simpo", exclude=True)
     beta: PositiveFloat
+    """Scale of the margin in the loss."""
     gamma: Annotated[float, Field(ge=0)]
+    """Target margin."""
 
     def pair_loss(self, margin: "Tensor", label: "Tensor") -> "Tensor":
         """Return SimPO's loss, ``[pairs]``."""

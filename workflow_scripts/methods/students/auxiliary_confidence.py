@@ -18,13 +18,11 @@ class AuxiliaryConfidence(Student):
     auxiliary confidence loss. A pair has no order, so its own choice is the sign of z, where theirs
     is thresholded to a half of each batch; and the weight is constant, where theirs rises linearly
     over the first fifth of the training.
-
-    Attributes:
-        weight: the share of its own choice in the loss.
     """
 
     kind: Literal["auxiliary_confidence"] = "auxiliary_confidence"
     weight: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of its own choice in the loss."""
 
     @property
     def is_direct(self) -> bool:

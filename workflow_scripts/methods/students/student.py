@@ -21,18 +21,15 @@ class Student(Settings):
     """How a cell's student is supervised; a kind overrides what it changes.
 
     A kind has a field ``kind: Literal["its name"] = "its name"``.
-
-    Attributes:
-        name: part of the paths of its files where it is not ``direct``.
-        filter: least confidence of the labels that it is trained on.
-        through: models between the weak and the strong one, each the student of the one before it
-            and, in the weak one's place, the supervisor of the next.
     """
 
     kind: Any
     name: Name
+    """Part of the paths of its files, unless it is `direct`."""
     filter: Annotated[float, Field(ge=0.5, lt=1)] | None = None
+    """Least confidence of the labels that it is trained on."""
     through: tuple[Name, ...] = ()
+    """Models between weak and strong: each is supervised by the one before it."""
 
     @model_validator(mode="after")
     def _name_says_what_it_is(self) -> Self:
