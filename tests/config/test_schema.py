@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
 from jsonschema import Draft202012Validator
 from snakemake.utils import update_config
 
+from tests.shared.workflows import ROOT
 from workflow_scripts.stages import schema
 
 FILES = {"config.schema.json": False, "overlay.schema.json": True}
