@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
+from tests.shared.processes import children
 from tests.shared.workflows import ROOT
 
 
@@ -27,9 +27,3 @@ class Warm(NamedTuple):
     def children(self) -> list[int]:
         """Return the ids of the processes in which stages run."""
         return children(self.pid)
-
-
-def children(pid: int) -> list[int]:
-    """Return the ids of a process's children."""
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in listed.split()]

@@ -2,9 +2,9 @@
 
 import copy
 import json
+import os
 import re
 import signal
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from transformers import AutoModelForSequenceClassification
 
 from tests.shared.base_models import FAMILIES, save_base
 from tests.shared.configuration import PAPER
+from tests.shared.held_metrics import held
 from tests.shared.stages import run_stage
 from tests.shared.trainings import COMMON, SETTINGS, margins, train, weights, write_pairs
 from tests.shared.workflows import TINY, snakemake
@@ -92,7 +93,7 @@ def test_an_interrupted_probe_goes_on_to_the_same_bytes(folder, tmp_path, warm_p
     def start(into):
         into.mkdir(exist_ok=True)
         return warm_process.stage(
-            *("train", "--settings", json.dumps(COMMON | PROBE | {"epochs": 200}), "--model"),
+            *("train", "--settings", json.dumps(COMMON | PROBE | {"epochs": 20}), "--model"),
             *(folder / "base", "--pairs", folder / "weak.parquet"),
             *("--features", folder / "weak_features.parquet", "--micro-batch", 8, "--threads", 1),
             *("--states", into / "state", "--checkpoint", into / "checkpoint"),
@@ -100,13 +101,13 @@ def test_an_interrupted_probe_goes_on_to_the_same_bytes(folder, tmp_path, warm_p
         )
 
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
-    first = start(broken)
-    while not (broken / "metrics.jsonl").exists() and first.poll() is None:
-        time.sleep(0.002)
-    first.send_signal(signal.SIGTERM)
-    assert "as told (SIGTERM)" in first.communicate(timeout=60)[1]
+    with held(broken, lambda: start(broken)) as (first, lines):
+        (process,) = warm_process.children()
+        os.kill(process, signal.SIGTERM)
+        lines.release()
+        assert "as told (SIGTERM)" in first.communicate(timeout=300)[1]
     for into in (broken, unbroken):
-        assert start(into).wait(timeout=60) == 0
+        assert start(into).wait(timeout=300) == 0
     of_broken, of_unbroken = (
         (into / "checkpoint/model.safetensors").read_bytes() for into in (broken, unbroken)
     )

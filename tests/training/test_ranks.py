@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from tests.shared.base_models import FAMILIES, save_base
+from tests.shared.held_metrics import held
+from tests.shared.processes import children, stopped, wait_until_pending
 from tests.shared.stages import run_stage
 from tests.shared.trainings import (
     ADAM,
@@ -30,7 +32,6 @@ from tests.shared.trainings import (
     weights,
     write_pairs,
 )
-from tests.shared.warm_process import children
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.runtime import ranks
 
@@ -225,11 +226,13 @@ def test_ranks_of_the_launcher_stop_at_one_step_and_go_on_with_another_zero_stag
         return launch(arguments(tmp_path, base, more_pairs, TWENTY_STEPS, *more, micro_batch=2))
 
     state = tmp_path / "state"
-    first = launched("--zero", 3, "--states", state)
-    while not (tmp_path / "metrics.jsonl").exists() and first.poll() is None:
-        time.sleep(0.01)
-    first.terminate()
-    stderr = first.communicate(timeout=300)[1]
+    with held(tmp_path, lambda: launched("--zero", 3, "--states", state)) as (first, lines):
+        (controller,) = children(first.pid)
+        with stopped(children(controller)) as ranks_of_first:
+            first.terminate()
+            wait_until_pending(signal.SIGTERM, ranks_of_first)
+        lines.release()
+        stderr = first.communicate(timeout=300)[1]
     assert first.returncode == 1, stderr
     assert stderr.count("as told (SIGTERM); the state is in") == 1
     assert len(list(state.iterdir())) == 1
