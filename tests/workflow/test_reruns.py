@@ -83,7 +83,7 @@ CODE = {
         NOTHING,
     ),
     "a message": (edited("data/pairs.py", "holds no pairs", "is empty"), NOTHING),
-    "progress": (edited("training/telemetry.py", "SILENCE = 60.0", "SILENCE = 30.0"), NOTHING),
+    "progress": (edited("core/progress.py", "SILENCE = 60.0", "SILENCE = 30.0"), NOTHING),
     "the DPO loss": (
         edited(
             "methods/losses.py",

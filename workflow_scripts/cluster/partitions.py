@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.errors import UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,10 @@ def read_partitions(path: str) -> list[Partition]:
         with open(path, encoding="utf-8") as file:
             sections = yaml.safe_load(file)["partitions"].items()
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: no `partitions` can be read from it ({reason})") from error
+        raise UserError(
+            f"{path}: no `partitions` can be read from it ({first_line(error)}); write the file as "
+            "profiles/slurm/partitions.yaml shows"
+        ) from error
     return [
         Partition(
             str(name),

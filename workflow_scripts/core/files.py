@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.core.atomic import atomic_path
-from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+FIX_BROKEN = "; delete it and run again"
+"""How messages about a broken file end."""
 
 
 def canonical_json(value: Any) -> str:
@@ -40,9 +43,7 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: cannot be read as JSON ({error}); delete it and run again"
-        ) from error
+        raise _unreadable(path, "JSON", error) from error
 
 
 def write_table(path: Path | str, table: "pa.Table") -> None:
@@ -65,7 +66,7 @@ def columns_of(path: Path | str) -> list[str]:
     try:
         return pq.read_schema(path).names
     except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, "", error) from error
+        raise _unreadable(path, "a table", error) from error
 
 
 def read_table(path: Path | str, columns: list[str]) -> "pa.Table":
@@ -81,9 +82,10 @@ def read_table(path: Path | str, columns: list[str]) -> "pa.Table":
         # Unlike read_table, this imports neither pyarrow.dataset nor, through it, pandas.
         return pq.ParquetFile(path).read(columns=columns).select(columns)
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise _unreadable(path, f" of {', '.join(columns)}", error) from error
+        raise _unreadable(path, f"a table of {', '.join(columns)}", error) from error
 
 
 def _unreadable(path: Path | str, what: str, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0]
-    return UserError(f"{path}: cannot be read as a table{what} ({reason}); delete it and run again")
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"{path}: is missing; correct the path, or run what makes this file first")
+    return UserError(f"{path}: cannot be read as {what} ({first_line(error)}){FIX_BROKEN}")

@@ -17,7 +17,7 @@ from transformers import (
 from transformers.activations import GELUTanh, NewGELUActivation
 
 from workflow_scripts.core.atomic import atomic_path
-from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.errors import UserError, first_line
 from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models.frozen_features import Features
 from workflow_scripts.models.tokenise import TokenSequences
@@ -149,5 +149,4 @@ def _hush() -> None:
 
 def _unreadable(folder: Path | str, what: str, error: Exception) -> UserError:
     there = "" if Path(folder).is_dir() else "; there is no such folder"
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return UserError(f"{folder}: cannot be opened as a {what} ({reason}){there}")
+    return UserError(f"{folder}: cannot be opened as a {what} ({first_line(error)}){there}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.errors import UserError, first_line
 
 
 def first_layers(model: PreTrainedModel, depth: int) -> PreTrainedModel:
@@ -41,9 +41,8 @@ def cut(folder: Path, depth: int) -> None:
             folder, use_safetensors=True, local_files_only=True, dtype="auto"
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"models: depth {depth}: the model to cut does not open ({reason})"
+            f"models: depth {depth}: the model to cut does not open ({first_line(error)})"
         ) from error
     shallow = first_layers(model, depth)
     for weights in folder.glob("*.safetensors*"):

