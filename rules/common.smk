@@ -12,7 +12,7 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
 from workflow_scripts.methods.students import chains
 from workflow_scripts.report import tables as report_tables
-from workflow_scripts.report.figures import registry as report_figures
+from workflow_scripts.report import figure_list as report_figures
 from workflow_scripts.reruns import digests, provenance, slices
 
 # Shell commands find this environment's Python (a conda environment, where asked for, comes first)

@@ -13,7 +13,7 @@ rule small_world:
     conda:
         "../envs/analysis.yaml"
     params:
-        code=CODE.digest("stages.world"),
+        code=CODE.digest("world"),
         settings=slice_for(slices.world, "world"),
     shell:
         "python -m workflow_scripts world --code {params.code} --settings {params.settings:q} "
@@ -31,7 +31,7 @@ rule prepare_data:
     conda:
         "../envs/training.yaml"
     params:
-        code=CODE.digest("stages.prepare_data"),
+        code=CODE.digest("prepare_data"),
         settings=slice_for(slices.prepare_data, "target"),
     shell:
         "python -m workflow_scripts prepare_data --code {params.code} --settings {params.settings:q} "

@@ -18,7 +18,7 @@ rule features:
     resources:
         **allocation(requested(scoring_request, "model", token_counts.scoring, ["target", "set"])),
     params:
-        code=CODE.digest("stages.features"),
+        code=CODE.digest("features"),
         settings=slices.features(EXPERIMENT),
     shell:
         "python -m workflow_scripts features --code {params.code} --settings {params.settings:q} "

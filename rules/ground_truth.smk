@@ -23,7 +23,7 @@ rule ground_truth:
         **training_on("model", token_counts.ground_truth, "target", "scenario"),
     params:
         code=lambda wildcards: CODE.digest(
-            "stages.train", scenario_of(wildcards).kind, "none", "supervised"
+            "train", scenario_of(wildcards).kind, "none", "supervised"
         ),
         settings=slice_for(slices.ground_truth, "target", "scenario", "model", "seed"),
     shell:

@@ -17,7 +17,7 @@ rule fetch_model:
     conda:
         "../envs/training.yaml"
     params:
-        code=CODE.digest("stages.base_model"),
+        code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
     shell:
         "python -m workflow_scripts base_model --code {params.code} --settings {params.settings:q} "
@@ -46,7 +46,7 @@ rule local_model:
     conda:
         "../envs/training.yaml"
     params:
-        code=CODE.digest("stages.base_model"),
+        code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
     shell:
         "python -m workflow_scripts base_model --code {params.code} --settings {params.settings:q} "
@@ -64,7 +64,7 @@ rule tokenizer:
     conda:
         "../envs/training.yaml"
     params:
-        code=CODE.digest("stages.tokenizer"),
+        code=CODE.digest("tokenizer"),
         settings=slice_for(slices.tokenizer, "corpus"),
     shell:
         "python -m workflow_scripts tokenizer --code {params.code} --settings {params.settings:q} --texts {input} "
@@ -89,7 +89,7 @@ rule pretrain:
     resources:
         **training_on("model", token_counts.pretrain, "model") | {"micro_batch": pretraining_batch},
     params:
-        code=CODE.digest("stages.pretrain"),
+        code=CODE.digest("pretrain"),
         settings=slice_for(slices.pretrain, "model"),
     shell:
         "{resources.launcher} pretrain --code {params.code} --settings {params.settings:q} "

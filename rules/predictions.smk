@@ -16,7 +16,7 @@ rule ground_truth_predictions:
     resources:
         **scoring_on("model", "test"),
     params:
-        code=lambda wildcards: CODE.digest("stages.predict", scenario_of(wildcards).kind),
+        code=lambda wildcards: CODE.digest("predict", scenario_of(wildcards).kind),
         settings=slice_for(slices.readout, "scenario"),
     shell:
         "python -m workflow_scripts predict --code {params.code} --settings {params.settings:q} "

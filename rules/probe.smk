@@ -17,7 +17,7 @@ rule probe:
     conda:
         "../envs/analysis.yaml"
     params:
-        code=CODE.digest("stages.probe"),
+        code=CODE.digest("probe"),
         settings=slice_for(
             slices.probe,
             "target",
@@ -58,7 +58,7 @@ rule inspect:
     conda:
         "../envs/analysis.yaml"
     params:
-        code=CODE.digest("stages.inspection"),
+        code=CODE.digest("inspection"),
         settings=slice_for(
             slices.probe,
             "target",

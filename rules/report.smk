@@ -38,7 +38,7 @@ rule cells:
     conda:
         "../envs/analysis.yaml"
     params:
-        code=CODE.digest("report.cell_table"),
+        code=CODE.digest("cells"),
     shell:
         "python -m workflow_scripts cells --code {params.code} --probes @{input.names} "
         "--csv {output.csv} --parquet {output.parquet} --aggregated {output.aggregated} "
@@ -55,7 +55,7 @@ rule tables:
     conda:
         "../envs/analysis.yaml"
     params:
-        code=CODE.digest("report.tables"),
+        code=CODE.digest("tables"),
     shell:
         "python -m workflow_scripts tables --code {params.code} --cells {input} "
         "--output results/report/tables 2> {log}"
@@ -72,7 +72,7 @@ rule figures:
     conda:
         "../envs/analysis.yaml"
     params:
-        code=CODE.digest("report.figures.registry"),
+        code=CODE.digest("figures"),
     shell:
         "python -m workflow_scripts figures --code {params.code} --cells {input.cells} "
         "--reliability {input.reliability} --target {wildcards.target} "
@@ -97,7 +97,7 @@ rule page:
     conda:
         "../envs/analysis.yaml"
     params:
-        code=CODE.digest("report.page"),
+        code=CODE.digest("page"),
         settings=slices.page(EXPERIMENT),
     shell:
         "python -m workflow_scripts page --code {params.code} --settings {params.settings:q} "

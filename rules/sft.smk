@@ -21,7 +21,7 @@ rule sft:
     resources:
         **training_on("model", token_counts.sft, "target"),
     params:
-        code=CODE.digest("stages.train", "sft", "none", "supervised"),
+        code=CODE.digest("train", "sft", "none", "supervised"),
         settings=slice_for(slices.sft, "target", "model", "seed"),
     shell:
         "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
@@ -52,7 +52,7 @@ rule student_sft:
         **training_on("strong", token_counts.student_sft, "target", "supervision", "variant"),
     params:
         code=lambda wildcards: CODE.digest(
-            "stages.train", "sft", conflict_of(wildcards).kind, STUDENTS[wildcards.variant].kind
+            "train", "sft", conflict_of(wildcards).kind, STUDENTS[wildcards.variant].kind
         ),
         settings=slice_for(
             slices.student_sft,
@@ -93,7 +93,7 @@ rule reference:
     resources:
         **scoring_on("model", "gt", "weak", "test"),
     params:
-        code=CODE.digest("stages.reference"),
+        code=CODE.digest("reference"),
         settings=slices.reference(EXPERIMENT),
     shell:
         "python -m workflow_scripts reference --code {params.code} --settings {params.settings:q} "

@@ -16,7 +16,7 @@ rule weak_labels:
     resources:
         **scoring_on("model", "weak"),
     params:
-        code=lambda wildcards: CODE.digest("stages.weak_labels", scenario_of(wildcards).kind),
+        code=lambda wildcards: CODE.digest("weak_labels", scenario_of(wildcards).kind),
         settings=slice_for(slices.weak_labels, "scenario"),
     shell:
         "python -m workflow_scripts weak_labels --code {params.code} --settings {params.settings:q} "

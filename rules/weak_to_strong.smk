@@ -27,7 +27,7 @@ rule weak_to_strong:
         ),
     params:
         code=lambda wildcards: CODE.digest(
-            "stages.train",
+            "train",
             scenario_of(wildcards).kind,
             conflict_of(wildcards).kind,
             STUDENTS[wildcards.variant].kind,

@@ -14,52 +14,35 @@ from workflow_scripts.runtime import failures, gpus, ranks
 
 
 class Stage(NamedTuple):
-    """A command: its module, whether that needs torch (seconds to import), and the hub."""
+    """A command: whether it needs torch, which takes seconds to import, and the network."""
 
-    module: str
     help: str
     trains: bool = False
     online: bool = False
 
 
 STAGES = {
-    "world": Stage(
-        "stages.world", "generate a small world: four sets of pairs and an encyclopedia"
-    ),
-    "prepare_data": Stage(
-        "stages.prepare_data", "read, screen and deal the four sets of a target", online=True
-    ),
-    "base_model": Stage(
-        "stages.base_model", "fetch or copy a base model, and check that it opens", online=True
-    ),
-    "tokenizer": Stage("stages.tokenizer", "train a tokenizer on texts and pack them", trains=True),
-    "pretrain": Stage("stages.pretrain", "pretrain a base model", trains=True),
-    "features": Stage(
-        "stages.features", "what a frozen model makes of texts, for probes", trains=True
-    ),
-    "train": Stage("stages.train", "fine-tune: SFT, ground truth or weak-to-strong", trains=True),
-    "reference": Stage(
-        "stages.reference", "log-probabilities under DPO's frozen reference", trains=True
-    ),
-    "predict": Stage("stages.predict", "margins of a trained model on the test set", trains=True),
-    "weak_labels": Stage(
-        "stages.weak_labels", "label the weak set with a ground-truth model", trains=True
-    ),
-    "probe": Stage("stages.probe", "figures of one cell from four models' predictions"),
-    "inspection": Stage(
-        "stages.inspection", "list the pairs on which a cell's student may deceive"
-    ),
-    "cells": Stage("report.cell_table", "one table of all probes"),
-    "tables": Stage("report.tables", "the paper's tables, in Markdown and LaTeX"),
-    "figures": Stage("report.figures.registry", "draw the report's figures"),
-    "page": Stage("report.page", "write the report as one HTML page"),
-    "summary": Stage("stages.summary", "print the table of cells"),
-    "verify": Stage("stages.verify", "check all results against the records of their making"),
-    "plan": Stage("stages.plan", "print what would run now, on which GPUs, for how long"),
-    "preflight": Stage(
-        "stages.preflight", "check what a run on the cluster will need", online=True
-    ),
-    "schema": Stage("stages.schema", "print config.yaml's JSON Schema, for editors"),
+    "world": Stage("generate a small world: four sets of pairs and an encyclopedia"),
+    "prepare_data": Stage("read, screen and deal the four sets of a target", online=True),
+    "base_model": Stage("fetch or copy a base model, and check that it opens", online=True),
+    "tokenizer": Stage("train a tokenizer on texts and pack them", trains=True),
+    "pretrain": Stage("pretrain a base model", trains=True),
+    "features": Stage("what a frozen model makes of texts, for probes", trains=True),
+    "train": Stage("fine-tune: SFT, ground truth or weak-to-strong", trains=True),
+    "reference": Stage("log-probabilities under DPO's frozen reference", trains=True),
+    "predict": Stage("margins of a trained model on the test set", trains=True),
+    "weak_labels": Stage("label the weak set with a ground-truth model", trains=True),
+    "probe": Stage("figures of one cell from four models' predictions"),
+    "inspection": Stage("list the pairs on which a cell's student may deceive"),
+    "cells": Stage("one table of all probes"),
+    "tables": Stage("the paper's tables, in Markdown and LaTeX"),
+    "figures": Stage("draw the report's figures"),
+    "page": Stage("write the report as one HTML page"),
+    "summary": Stage("print the table of cells"),
+    "verify": Stage("check all results against the records of their making"),
+    "plan": Stage("print what would run now, on which GPUs, for how long"),
+    "preflight": Stage("check what a run on the cluster will need", online=True),
+    "schema": Stage("print config.yaml's JSON Schema, for editors"),
 }
 
 
@@ -90,7 +73,7 @@ def run_stage(argv: list[str]) -> int:
         ranks.join()
         if ranks.count() == 1:
             gpus.take(1)
-    module = importlib.import_module(f"workflow_scripts.{STAGES[name].module}")
+    module = importlib.import_module(f"workflow_scripts.stages.{name}")
     parser = argparse.ArgumentParser(
         prog=f"python -m workflow_scripts {name}",
         description=module.__doc__,

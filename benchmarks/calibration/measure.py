@@ -8,7 +8,6 @@ import numpy as np
 from benchmarks.calibration.planted import THRESHOLD, Truth, draw_three_models
 from workflow_scripts.measures.deception import (
     DECEPTIVE,
-    Statistic,
     deception,
     generalization,
     knowledge_columns,
@@ -20,6 +19,7 @@ from workflow_scripts.measures.resampling import (
     permutation_p_value,
     resampled_sums,
 )
+from workflow_scripts.measures.statistic import Statistic
 
 LEVEL = 0.95
 RESAMPLES = 2000

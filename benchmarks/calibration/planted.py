@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.measures.deception import MODELS, Array, Outcomes, confidence
+from workflow_scripts.measures.deception import MODELS, Outcomes, confidence
+from workflow_scripts.measures.statistic import Array
 
 THRESHOLD = 0.75
 # Margins of confidence 0.88 and 0.62: above and below the threshold; negative ones are wrong.

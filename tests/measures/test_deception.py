@@ -19,7 +19,12 @@ from workflow_scripts.measures.deception import (
     knowledge_columns,
     model_columns,
 )
-from workflow_scripts.measures.intervals import Share, correlation_with_whole, difference, quotient
+from workflow_scripts.measures.intervals import (
+    Proportion,
+    correlation_with_whole,
+    difference,
+    quotient,
+)
 from workflow_scripts.measures.resampling import (
     percentile_interval,
     permutation_p_value,
@@ -200,13 +205,13 @@ def test_a_pair_at_the_threshold_is_known():
     ],
 )
 def test_wilson_interval(number, of, expected):
-    assert Share(number, of).interval(0.95) == pytest.approx(expected, abs=5e-5)
+    assert Proportion(number, of).interval(0.95) == pytest.approx(expected, abs=5e-5)
 
 
 # Cavo et al.'s data in Fagerland, Lydersen and Laake (2017), chapter 8: of 161 patients 59 have
 # both marks, 6 the first alone, 16 the second alone. The interval of the difference there corrects
 # the correlation for continuity, by n / 2.
-PAIRED = (Share(65, 161), Share(75, 161))
+PAIRED = (Proportion(65, 161), Proportion(75, 161))
 PRODUCTS, SPREAD = 59 * 80 - 6 * 16, math.sqrt(65 * 96 * 75 * 86)
 
 
@@ -214,10 +219,10 @@ PRODUCTS, SPREAD = 59 * 80 - 6 * 16, math.sqrt(65 * 96 * 75 * 86)
     ("first", "second", "correlation", "expected"),
     [
         # Newcombe (1998b), table II, method 10.
-        (Share(56, 70), Share(48, 80), 0, (0.0524, 0.3339)),
-        (Share(9, 10), Share(3, 10), 0, (0.1705, 0.8090)),
-        (Share(6, 7), Share(2, 7), 0, (0.0582, 0.8062)),
-        (Share(10, 10), Share(0, 20), 0, (0.6791, 1)),
+        (Proportion(56, 70), Proportion(48, 80), 0, (0.0524, 0.3339)),
+        (Proportion(9, 10), Proportion(3, 10), 0, (0.1705, 0.8090)),
+        (Proportion(6, 7), Proportion(2, 7), 0, (0.0582, 0.8062)),
+        (Proportion(10, 10), Proportion(0, 20), 0, (0.6791, 1)),
         (*PAIRED, (PRODUCTS - 161 / 2) / SPREAD, (-0.1186, -0.0046)),
     ],
 )
@@ -238,7 +243,7 @@ def test_intervals_of_the_excess_cover_however_large_the_tax(taxed, score):
     tables = np.random.default_rng(0).multinomial(800, [*chances, 1 - sum(chances)], size=2000)
     covered = np.zeros(2)
     for both, taxed_alone, inside_alone, _ in tables.tolist():
-        part, whole = Share(both, both + taxed_alone), Share(both + inside_alone, 800)
+        part, whole = Proportion(both, both + taxed_alone), Proportion(both + inside_alone, 800)
         correlation = correlation_with_whole(part, whole)
         for place, (compare, truth) in enumerate(
             ((difference, score - 0.3), (quotient, score / 0.3))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.calibration.planted import THRESHOLD, Truth
+from workflow_scripts.measures.probe_figures import figures
 from workflow_scripts.report.claims import (
     Verdict,
     bootstrapping_mitigates,
@@ -12,7 +13,6 @@ from workflow_scripts.report.claims import (
     holm,
 )
 from workflow_scripts.report.replication import LEAST_MODELS, jackknife_interval
-from workflow_scripts.stages.probe import figures
 
 ACCURACIES = {"a": 0.55, "b": 0.65, "c": 0.75, "d": 0.85, "e": 0.95}
 

@@ -12,9 +12,9 @@ import pytest
 from tests.shared.stages import run_stage
 from tests.shared.workflows import ROOT
 from workflow_scripts.core.files import write_table
-from workflow_scripts.report import tables
 from workflow_scripts.report.cell_table import as_table
-from workflow_scripts.report.figures import registry
+from workflow_scripts.report.figure_list import FIGURES, caption
+from workflow_scripts.report.tables import TABLES
 
 CHROMIUM = shutil.which("chromium")
 SETTINGS = {
@@ -89,7 +89,7 @@ def test_the_page_refers_to_nothing_outside_but_probes(html, probes):
 def test_the_page_has_each_claim_figure_and_cell(html):
     text = html.read_text()
     assert len(re.findall(r"On this run: (?:holds|does not hold|too little data)", text)) == 3
-    assert all(f'id="{name}-harmlessness"' in text for name in registry.FIGURES)
+    assert all(f'id="{name}-harmlessness"' in text for name in FIGURES)
     assert text.count("Probe of ") == 24
 
 
@@ -135,7 +135,7 @@ def test_only_tables_and_figures_scroll_sideways(html, width):
 
 def test_tables_show_each_cell_in_both_formats(table, tmp_path):
     run_stage("tables", "--cells", table, "--output", tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2 * len(tables.TABLES)
+    assert len(list(tmp_path.iterdir())) == 2 * len(TABLES)
     rows = pq.read_table(table).to_pylist()
     of_cell = next(
         row for row in rows if row["scenario"] == "dpo" and row["conflict"] == "explicit"
@@ -180,6 +180,6 @@ def test_variants_stand_beside_their_direct_students(table, tmp_path):
 
 
 def test_every_figure_has_a_module_and_a_caption():
-    for name in registry.FIGURES:
+    for name in FIGURES:
         assert (ROOT / f"workflow_scripts/report/figures/{name}.py").is_file()
-        assert registry.caption(name).endswith(".")
+        assert caption(name).endswith(".")

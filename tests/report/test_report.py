@@ -14,17 +14,17 @@ from tests.shared.probes import write_cells
 from tests.shared.stages import run_stage
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_table
-from workflow_scripts.report import cell_table
-from workflow_scripts.report.cell_table import by_strength
+from workflow_scripts.measures.intervals import t_interval
+from workflow_scripts.report.cells import GROUP, KEY, by_strength
+from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.figures import (
     accuracies,
     bootstrapping,
     deception_score,
     excess_deception,
-    registry,
     thresholds,
 )
-from workflow_scripts.stages import summary
+from workflow_scripts.report.summary import Console, Summary
 
 
 def read_csv(path):
@@ -35,7 +35,7 @@ def read_csv(path):
 def test_cells_are_the_probes_from_weak_models_to_strong(probes, table):
     rows = read_csv(table.with_suffix(".csv"))
     assert len(rows) == len(probes) == 24
-    names = [tuple(row[name] for name in cell_table.KEY[1:]) for row in rows]
+    names = [tuple(row[name] for name in KEY[1:]) for row in rows]
     assert names[:4] == [
         ("dpo", "small", "medium", "none", "direct", "0"),
         ("dpo", "small", "medium", "explicit", "direct", "0"),
@@ -92,7 +92,7 @@ def test_seeds_are_aggregated_and_one_seed_says_so(table):
     accuracies = [
         float(row["accuracy_weak"])
         for row in read_csv(table.with_suffix(".csv"))
-        if all(row[name] == three[name] for name in cell_table.GROUP)
+        if all(row[name] == three[name] for name in GROUP)
     ]
     assert len(accuracies) == 3
     assert float(three["accuracy_weak"]) == pytest.approx(np.mean(accuracies))
@@ -111,7 +111,7 @@ def test_seeds_are_aggregated_and_one_seed_says_so(table):
     ],
 )
 def test_t_interval(values, expected):
-    assert cell_table.t_interval(values) == pytest.approx(expected)
+    assert t_interval(values) == pytest.approx(expected)
 
 
 def test_two_probes_of_one_cell_are_refused(probes, tmp_path):
@@ -129,9 +129,7 @@ def test_a_file_that_is_no_probe_is_refused(tmp_path):
 
 
 def test_figures_are_written_the_same_twice(table, tmp_path):
-    names = [
-        f"{name}_harmlessness.{suffix}" for name in registry.FIGURES for suffix in ("png", "svg")
-    ]
+    names = [f"{name}_harmlessness.{suffix}" for name in FIGURES for suffix in ("png", "svg")]
     reliability = table.with_name("reliability.parquet")
     given = ("--cells", table, "--target", "harmlessness", "--reliability", reliability, "--output")
     run_stage("figures", *given, tmp_path / "first")
@@ -213,7 +211,7 @@ def test_a_figure_with_too_little_data_says_so(table, module, keep, reason):
     assert re.match(f"Too little data: .*{reason}", figure.texts[0].get_text())
 
 
-@pytest.mark.parametrize("name", registry.FIGURES)
+@pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_says_where_there_is_no_data(name):
     figure = import_module(f"workflow_scripts.report.figures.{name}").draw([])
     assert not figure.axes
@@ -294,9 +292,9 @@ def test_figures_show_direct_students(table, tmp_path):
 
 
 def print_summary(rows, columns):
-    console = summary.Console(width=columns, color_system=None)
+    console = Console(width=columns, color_system=None)
     with console.capture() as captured:
-        console.print(summary.Summary(rows))
+        console.print(Summary(rows))
     return captured.get()
 
 

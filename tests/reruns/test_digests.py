@@ -93,8 +93,8 @@ def helper(x):
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
-    folder.mkdir()
-    for name, text in {"stage": STAGE, "tools": TOOLS, "lazy": LAZY}.items():
+    (folder / "stages").mkdir(parents=True)
+    for name, text in {"stages/stage": STAGE, "tools": TOOLS, "lazy": LAZY}.items():
         (folder / f"{name}.py").write_text(text)
     errors = 'CHANGES_NO_RESULT = "messages"\n\n\nclass UserError(Exception):\n    pass\n'
     (folder / "errors.py").write_text(errors)
@@ -114,20 +114,20 @@ def package(tmp_path: Path) -> Path:
         ("tools.py", "range(2)", "range(3)", True),
         ("tools.py", "to_zero(n - 1)", "to_zero(n - 2)", True),
         (
-            "stage.py",
+            "stages/stage.py",
             "from project.tools import Shape",
             "from project.lazy import late as Shape",
             True,
         ),
-        ("stage.py", "import late\n", "import helper as late\n", True),
+        ("stages/stage.py", "import late\n", "import helper as late\n", True),
         ("lazy.py", "# Why it is late.", "# Because.", False),
         ("lazy.py", "def late(x: int) -> int:", "def late(x):", False),
         ("lazy.py", "y: int = x + 1", "y=(x\n  +1)", False),
         ("lazy.py", "late by %d", "%d late", False),
         ("lazy.py", "too late", "later than that", False),
-        ("stage.py", '"""A stage."""', '"""The stage."""', False),
-        ("stage.py", "a length", "its length", False),
-        ("stage.py", "partial\n", "reduce\n", False),
+        ("stages/stage.py", '"""A stage."""', '"""The stage."""', False),
+        ("stages/stage.py", "a length", "its length", False),
+        ("stages/stage.py", "partial\n", "reduce\n", False),
         ("tools.py", "UNUSED = 3", "UNUSED = 4", False),
         ("tools.py", "return UNUSED", "return 0", False),
         ("tools.py", "TEMPLATE.read_text()", "str(TEMPLATE)", False),
@@ -243,23 +243,19 @@ def test_a_file_that_the_code_names_counts_by_its_content(package: Path):
 def test_each_objective_has_its_own_losses():
     code = Code(PACKAGE)
     reached = {
-        objective: {
-            name for name in code.reached("stages.train", objective, "none") if ".losses." in name
-        }
+        objective: {name for name in code.reached("train", objective, "none") if ".losses." in name}
         for objective in ("sft", "reward_model", "simpo", "dpo")
     }
     losses = "workflow_scripts.methods.losses."
     for objective, names in reached.items():
         assert names - {f"{losses}_side", f"{losses}_at_least_float32"} == {losses + objective}
-    assert f"{losses}explicit_conflict" in code.reached("stages.train", "dpo", "explicit")
-    assert "workflow_scripts.report.figures.accuracies.draw" in code.reached(
-        "report.figures.registry"
-    )
-    assert "workflow_scripts/report/templates/page.html.j2" in code.reached("report.page")
-    assert "workflow_scripts/measures/probe.schema.json" in code.reached("stages.probe")
+    assert f"{losses}explicit_conflict" in code.reached("train", "dpo", "explicit")
+    assert "workflow_scripts.report.figures.accuracies.draw" in code.reached("figures")
+    assert "workflow_scripts/report/templates/page.html.j2" in code.reached("page")
+    assert "workflow_scripts/measures/probe.schema.json" in code.reached("probe")
 
 
 def test_the_libraries_of_a_stage_are_those_that_its_code_names():
     code = Code(PACKAGE)
-    assert {"torch", "transformers"} <= set(code.libraries("stages.train"))
-    assert not {"torch", "transformers", "json", "pathlib"} & set(code.libraries("stages.probe"))
+    assert {"torch", "transformers"} <= set(code.libraries("train"))
+    assert not {"torch", "transformers", "json", "pathlib"} & set(code.libraries("probe"))

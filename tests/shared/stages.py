@@ -3,8 +3,6 @@
 import argparse
 import importlib
 
-from workflow_scripts.__main__ import STAGES
-
 
 def run_stage(name: str, *arguments: object) -> None:
     """Run a stage by the name of its command; its errors are raised here.
@@ -13,7 +11,7 @@ def run_stage(name: str, *arguments: object) -> None:
         name: the command, as in ``python -m workflow_scripts NAME``.
         arguments: what follows it on the command line, as text or what becomes it.
     """
-    module = importlib.import_module(f"workflow_scripts.{STAGES[name].module}")
+    module = importlib.import_module(f"workflow_scripts.stages.{name}")
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
     parser.add_argument("--code")  # which the command adds to every stage's own arguments

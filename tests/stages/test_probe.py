@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from tests.shared.probes import FILES, SETTINGS
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_json, write_table
+from workflow_scripts.measures import probe_file
 from workflow_scripts.measures.deception import MODELS
 from workflow_scripts.stages import probe
 
@@ -273,15 +274,15 @@ def replace(value, *path):
 )
 def test_schema_refuses_a_mutated_probe(predictions, mutate):
     written = run_probe(predictions)
-    probe.validate(written, "probe.json")
+    probe_file.validate(written, "probe.json")
     mutated = copy.deepcopy(written)
     mutate(mutated)
     with pytest.raises(UserError, match=r"^probe\.json: \$"):
-        probe.validate(mutated, "probe.json")
+        probe_file.validate(mutated, "probe.json")
 
 
 def test_the_schema_is_one_of_draft_2020_12():
-    schema = read_json(probe.SCHEMA)
+    schema = read_json(probe_file.SCHEMA)
     assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
     Draft202012Validator.check_schema(schema)
 

@@ -1,7 +1,8 @@
-"""Intervals of shares, and of one share against another, where percentiles of a bootstrap fail.
+"""Intervals by formula: of shares, of one share against another, and of a mean of few values.
 
-A resample of five taxed pairs that are all deceptive has all deceptive again: the percentile
-interval is the single point 1 and covers nothing. docs/calibration.md has the measurements.
+They are used where percentiles of a bootstrap fail. A resample of five taxed pairs that are all
+deceptive has all deceptive again: the percentile interval is the single point 1 and covers nothing.
+docs/calibration.md has the measurements.
 
 Two shares are compared by the method of variance estimates recovery (MOVER; Zou and Donner 2008,
 Donner and Zou 2012): how far a share is from an end of its own interval stands for its error
@@ -9,7 +10,7 @@ on that side.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ IntervalAt = Callable[[float], Bounds]
 """From a level such as 0.95 to the ends of an interval."""
 
 
-class Share(NamedTuple):
+class Proportion(NamedTuple):
     """The part of some pairs that bears a mark.
 
     Attributes:
@@ -54,12 +55,12 @@ class Share(NamedTuple):
         )
 
     def count_interval(self, level: float) -> Bounds:
-        """Return the interval of the number of marks, were as many pairs drawn anew."""
+        """Return the interval of the number of marks, were as many pairs drawn again."""
         low, high = self.interval(level)
         return self.of * low, self.of * high
 
 
-def correlation_with_whole(part: Share, whole: Share) -> float:
+def correlation_with_whole(part: Proportion, whole: Proportion) -> float:
     """Return how a part's share correlates with that of the whole that holds the part.
 
     Over draws in which the size of the part varies too, their covariance is the variance of a mark
@@ -69,13 +70,13 @@ def correlation_with_whole(part: Share, whole: Share) -> float:
     return math.sqrt(min(part.of * part.variance / spread, 1.0)) if spread else 0.0
 
 
-def correlation_of_exclusive(first: Share, second: Share) -> float:
+def correlation_of_exclusive(first: Proportion, second: Proportion) -> float:
     """Return how the shares of two marks correlate of which no pair bears both."""
     others = (first.of - first.number) * (second.of - second.number)
     return -math.sqrt(first.number * second.number / others) if others else 0.0
 
 
-def difference(first: Share, second: Share, correlation: float) -> IntervalAt:
+def difference(first: Proportion, second: Proportion, correlation: float) -> IntervalAt:
     """Return the interval of ``first`` less ``second``.
 
     For independent shares, and for marks of the same pairs, it is Newcombe's square-and-add
@@ -94,7 +95,7 @@ def difference(first: Share, second: Share, correlation: float) -> IntervalAt:
     return at
 
 
-def quotient(first: Share, second: Share, correlation: float) -> IntervalAt:
+def quotient(first: Proportion, second: Proportion, correlation: float) -> IntervalAt:
     """Return the interval of ``first`` over ``second``, which is above 0.
 
     An end q is where the interval of ``first`` less q times ``second`` ends at 0: a root of
@@ -115,7 +116,29 @@ def quotient(first: Share, second: Share, correlation: float) -> IntervalAt:
     return at
 
 
-def _errors(share: Share, level: float) -> Bounds:
+def t_interval(
+    values: Sequence[float], level: float = 0.95
+) -> tuple[float | None, float | None, float | None]:
+    """Return the mean of independent values and both ends of its t-interval; None where undefined.
+
+    Args:
+        values: independent measurements of one quantity.
+        level: coverage, such as 0.95.
+    """
+    if not values:
+        return None, None, None
+    count = len(values)
+    mean = math.fsum(values) / count
+    if count == 1:
+        return mean, None, None
+    from scipy.special import stdtrit
+
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    half = float(stdtrit(count - 1, (1 + level) / 2)) * math.sqrt(variance / count)
+    return mean, mean - half, mean + half
+
+
+def _errors(share: Proportion, level: float) -> Bounds:
     """Return how far a share is from either end of its interval."""
     low, high = share.interval(level)
     return share.value - low, high - share.value

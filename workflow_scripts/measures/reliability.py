@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.measures.deception import Array
+from workflow_scripts.measures.statistic import Array
 
 EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Bins of the confidence in the response a model prefers; the last one holds 1."""

@@ -5,9 +5,9 @@ from collections.abc import Hashable, Mapping
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from workflow_scripts.measures.statistic import Array
+
 Key = TypeVar("Key", bound=Hashable)
 
 CHUNK_ELEMENTS = 2_000_000

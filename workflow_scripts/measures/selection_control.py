@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workflow_scripts.measures.deception import Array, Outcomes, Statistic, share
+from workflow_scripts.measures.deception import Outcomes
+from workflow_scripts.measures.statistic import Array, Statistic, share
 
 
 @dataclass(frozen=True)
 class Control:
-    """A cell's weak-unknown pairs beside those that a second weak model picks.
+    """A cell's weak-unknown pairs next to those that a second weak model picks.
 
     Attributes:
         shared: share of the weak-unknown pairs that are so to the second weak model too.
@@ -66,7 +67,7 @@ def control(sums: Mapping[str, Array]) -> Control:
     """Return the figures of the control.
 
     Args:
-        sums: sums of `control_columns`, each of shape (k,).
+        sums: sums of `control_columns`, each of shape (1 + resamples,).
     """
     nothing_unknown = "no pair is weak-unknown"
     nothing_unknown_to_control = "no pair is unknown to the second weak model"

@@ -1,99 +1,37 @@
-"""One table of all probes: one row a cell, and the same with seeds aggregated."""
+"""The table of cells on disk: written from the probes, read by the report."""
 
-import argparse
 import csv
 import itertools
-import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.core.atomic import atomic_path
-from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.files import write_table
-from workflow_scripts.methods.students.student import DIRECT
-from workflow_scripts.stages.probe import read_probe
+from workflow_scripts.core.files import columns_of, read_table
+from workflow_scripts.measures.probe_file import read_probe
+from workflow_scripts.report.cells import GROUP, KEY, CellRow, sorted_cells
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Row = dict[str, Any]
 
-GROUP = ("target", "scenario", "weak", "strong", "conflict", "student")
-KEY = (*GROUP, "seed")
-FIRST = ("none", DIRECT)
-"""What others are compared with, sorted before them."""
-SETTINGS = ("pairs", "threshold")
-SWEPT = (
-    "deception_score",
-    "deception_score_strong_known",
-    "excess_deception_difference",
-    "blind_spot_deception",
-)
-"""The figures given at every threshold; the probes hold the others too."""
-P_VALUE = "excess_deception_p_value"
-LEVEL = 0.95
+def read_cells(path: str, target: str | None = None) -> list[CellRow]:
+    """Return the rows of a table of cells, all or one target's.
+
+    Raises:
+        UserError: if the table cannot be read.
+    """
+    rows = read_table(path, columns_of(path)).to_pylist()
+    return [row for row in rows if target in (None, row["target"])]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the stage's arguments."""
-    parser.add_argument("--probes", required=True, nargs="+", help="probes, JSON")
-    parser.add_argument("--csv", required=True, help="table of cells to write")
-    parser.add_argument("--parquet", required=True, help="the same as Parquet")
-    parser.add_argument("--aggregated", required=True, help="table over seeds to write, CSV")
-    parser.add_argument("--reliability", required=True, help="table of bins to write, Parquet")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Gather probes into tables.
+def read_probes(paths: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """Return probes by path, in the order of the table's rows.
 
     Raises:
         UserError: if a file is not a probe, or two are of one cell.
     """
-    probes = sorted_probes(args.probes)
-    rows = [cell_row(probe) | {"probe": path} for path, probe in probes.items()]
-    write_csv(args.csv, rows)
-    write_table(args.parquet, as_table(rows))
-    write_csv(args.aggregated, aggregate(rows))
-    write_table(args.reliability, reliability_table(probes.values()))
-
-
-def sorted_probes(paths: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-    """Return the probes by path: those of weak models, of `none` and of direct students first.
-
-    Raises:
-        UserError: if a file is not a probe, or two are of one cell.
-    """
-    by_cell: dict[tuple[Any, ...], tuple[str, Mapping[str, Any]]] = {}
-    for path in paths:
-        probe = read_probe(path)
-        cell = tuple(probe["settings"][name] for name in KEY)
-        if cell in by_cell:
-            raise UserError(f"{path}: is of the same cell as {by_cell[cell][0]}; give one of them")
-        by_cell[cell] = (path, probe)
-    settings = [probe["settings"] for _, probe in by_cell.values()]
-    pairs = {(cell["weak"], cell["strong"]) for cell in settings}
-    models = by_strength({model for pair in pairs for model in pair}, pairs)
-
-    def order(cell: tuple[Any, ...]) -> list[tuple[bool, Any]]:
-        return [
-            (name not in FIRST, models.index(name) if key in ("weak", "strong") else name)
-            for key, name in zip(KEY, cell, strict=True)
-        ]
-
-    return dict(by_cell[cell] for cell in sorted(by_cell, key=order))
-
-
-def by_strength(models: Iterable[str], pairs: Collection[tuple[str, str]]) -> list[str]:
-    """Return models from weak to strong: by how many each stands above, directly or through others.
-
-    The order of their names settles the rest.
-    """
-    below: dict[str, set[str]] = {}
-    for _ in pairs:
-        for weak, strong in pairs:
-            below.setdefault(strong, set()).update({weak}, below.get(weak, ()))
-    return sorted(models, key=lambda model: (len(below.get(model, ())), model))
+    return sorted_cells((path, read_probe(path)) for path in paths)
 
 
 def reliability_table(probes: Iterable[Mapping[str, Any]]) -> "pa.Table":
@@ -101,107 +39,15 @@ def reliability_table(probes: Iterable[Mapping[str, Any]]) -> "pa.Table":
     import pyarrow as pa
 
     rows = [
-        {name: probe["settings"][name] for name in KEY} | {"model": model} | of_bin
+        {name: probe["settings"][name] for name in KEY} | {"model": model} | bin_
         for probe in probes
         for model, bins in probe["reliability"].items()
-        for of_bin in bins
+        for bin_ in bins
     ]
     return pa.Table.from_pylist(rows)
 
 
-def cell_row(probe: Mapping[str, Any]) -> Row:
-    """Return a probe as one row: its cell, then each figure with its `_low` and `_high`."""
-    main = probe["deception"]
-    row = {name: probe["settings"][name] for name in KEY}
-    # How a variant was supervised; the settings of direct students are silent on it.
-    row |= {
-        "through": ", ".join(probe["settings"].get("through", ())),
-        "filter": probe["settings"].get("filter"),
-    }
-    row |= {"pairs": probe["pairs"], "threshold": main["threshold"]}
-    for part in ("accuracy", "performance_gap_recovered", "conflict_tax"):
-        row |= _row(_figures(probe[part], f"{part}_"))
-    row |= _row(_scores(main))
-    row |= _row(_figures(probe["selection_control"], "selection_control_"))
-    row[P_VALUE] = main["excess_deception"]["p_value"]["value"]
-    row |= _row(_figures(main["quadrants"]))
-    row |= _row(_figures(probe["confidence_variance"], "confidence_variance_"))
-    for swept in (probe["deception_by_correctness"], *probe["deception_by_threshold"]):
-        scores = dict(_scores(swept))
-        row |= _row((f"{name}_at_{swept['threshold']:g}", scores[name]) for name in SWEPT)
-    return row
-
-
-def _scores(deception: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the scores at one threshold by column name."""
-    return _figures({name: part for name, part in deception.items() if name != "quadrants"})
-
-
-def _figures(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every figure in a tree of them, named by its path joined by underscores."""
-    for name, node in tree.items():
-        if not isinstance(node, dict):
-            continue
-        if "interval" in node:
-            yield f"{prefix}{name}", node
-        else:
-            yield from _figures(node, f"{prefix}{name}_")
-
-
-def _row(figures: Iterable[tuple[str, Any]]) -> Row:
-    """Return each figure's value and the ends of its interval as columns."""
-    row: Row = {}
-    for name, figure in figures:
-        low, high = figure["interval"] or (None, None)
-        row |= {name: figure["value"], f"{name}_low": low, f"{name}_high": high}
-    return row
-
-
-def figure_names(row: Mapping[str, Any]) -> list[str]:
-    """Return the figures of a row that have an interval, in its order."""
-    return [name.removesuffix("_low") for name in row if name.endswith("_low")]
-
-
-def aggregate(rows: Sequence[Row]) -> list[Row]:
-    """Return one row a cell but for its seed: each figure's mean and 95 % t-interval over seeds.
-
-    `{figure}_seeds` counts the seeds that define the figure; below two there is no interval, and
-    the column `interval` says so for a cell with a single seed. p-values have no mean: they are
-    left to the cells.
-    """
-    aggregated = []
-    for _, group in itertools.groupby(rows, key=lambda row: [row[name] for name in GROUP]):
-        seeds = list(group)
-        summary: Row = {name: seeds[0][name] for name in (*GROUP, *SETTINGS)}
-        summary["seeds"] = len(seeds)
-        summary["interval"] = (
-            "none: a single seed" if len(seeds) == 1 else f"{LEVEL:.0%} t over seeds"
-        )
-        for name in figure_names(seeds[0]):
-            values = [row[name] for row in seeds if row.get(name) is not None]
-            mean, low, high = t_interval(values)
-            summary |= {name: mean, f"{name}_low": low, f"{name}_high": high}
-            summary[f"{name}_seeds"] = len(values)
-        aggregated.append(summary)
-    return aggregated
-
-
-def t_interval(values: Sequence[float]) -> tuple[float | None, float | None, float | None]:
-    """Return the mean of independent values and its 95 % t-interval; None where undefined."""
-    if not values:
-        return None, None, None
-    count = len(values)
-    mean = math.fsum(values) / count
-    if count == 1:
-        return mean, None, None
-    from scipy.special import stdtrit
-
-    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-    half = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * math.sqrt(variance / count)
-    return mean, mean - half, mean + half
-
-
-def as_table(rows: Sequence[Row]) -> "pa.Table":
+def as_table(rows: Sequence[CellRow]) -> "pa.Table":
     """Return rows as an Arrow table: names as strings, counts as integers, figures as floats."""
     import pyarrow as pa
 
@@ -218,7 +64,7 @@ def as_table(rows: Sequence[Row]) -> "pa.Table":
     )
 
 
-def write_csv(path: Path | str, rows: Sequence[Row]) -> None:
+def write_csv(path: Path | str, rows: Sequence[CellRow]) -> None:
     """Write rows as CSV, a null as an empty field."""
     with (
         atomic_path(path) as partial,
@@ -229,6 +75,6 @@ def write_csv(path: Path | str, rows: Sequence[Row]) -> None:
         writer.writerows(rows)
 
 
-def _all_columns(rows: Iterable[Row]) -> list[str]:
+def _all_columns(rows: Iterable[CellRow]) -> list[str]:
     """Return the columns that any row has, in order of first appearance."""
     return list(dict.fromkeys(itertools.chain.from_iterable(rows)))

@@ -1,48 +1,144 @@
-"""The table of cells as the report reads it: rows, and which students belong together."""
+"""A probe as one row of the table of cells: its keys, its order, and seeds aggregated."""
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from workflow_scripts.core.files import columns_of, read_table
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.measures.intervals import t_interval
 from workflow_scripts.methods.students.student import DIRECT
-from workflow_scripts.report.cell_table import GROUP
 
-Row = Mapping[str, Any]
+CellRow = Mapping[str, Any]
+"""A row of the table of cells: values by column."""
+
+GROUP = ("target", "scenario", "weak", "strong", "conflict", "student")
+KEY = (*GROUP, "seed")
+FIRST = ("none", DIRECT)
+"""What others are compared with, sorted before them."""
+SETTINGS = ("pairs", "threshold")
+SWEPT = (
+    "deception_score",
+    "deception_score_strong_known",
+    "excess_deception_difference",
+    "blind_spot_deception",
+)
+"""The figures given at every threshold; the probes hold the others too."""
+P_VALUE = "excess_deception_p_value"
+LEVEL = 0.95
 
 
-def read_cells(path: str, target: str | None = None) -> list[Row]:
-    """Return the rows of a table of cells, all or one target's.
+def sorted_cells(probes: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
+    """Return the probes by path: those of weak models, of `none` and of direct students first.
+
+    Args:
+        probes: path and content of each.
 
     Raises:
-        UserError: if the table cannot be read.
+        UserError: if two are of one cell.
     """
-    rows = read_table(path, columns_of(path)).to_pylist()
-    return [row for row in rows if target in (None, row["target"])]
+    by_cell: dict[tuple[Any, ...], tuple[str, Mapping[str, Any]]] = {}
+    for path, probe in probes:
+        cell = tuple(probe["settings"][name] for name in KEY)
+        if cell in by_cell:
+            raise UserError(f"{path}: is of the same cell as {by_cell[cell][0]}; give one of them")
+        by_cell[cell] = (path, probe)
+    settings = [probe["settings"] for _, probe in by_cell.values()]
+    pairs = {(cell["weak"], cell["strong"]) for cell in settings}
+    models = by_strength({model for pair in pairs for model in pair}, pairs)
+
+    def order(cell: tuple[Any, ...]) -> list[tuple[bool, Any]]:
+        return [
+            (name not in FIRST, models.index(name) if key in ("weak", "strong") else name)
+            for key, name in zip(KEY, cell, strict=True)
+        ]
+
+    return dict(by_cell[cell] for cell in sorted(by_cell, key=order))
 
 
-def direct(rows: Iterable[Row]) -> list[Row]:
-    """Return the cells whose students the weak model supervises directly, with all its labels."""
-    return [row for row in rows if row["student"] == DIRECT]
+def by_strength(models: Iterable[str], pairs: Collection[tuple[str, str]]) -> list[str]:
+    """Return models from weak to strong: by how many each stands above, directly or through others.
+
+    The order of their names settles the rest.
+    """
+    below: dict[str, set[str]] = {}
+    for _ in pairs:
+        for weak, strong in pairs:
+            below.setdefault(strong, set()).update({weak}, below.get(weak, ()))
+    return sorted(models, key=lambda model: (len(below.get(model, ())), model))
 
 
-def bootstrapped(rows: Iterable[Row]) -> list[Row]:
-    """Return the cells whose students are supervised through intermediate models."""
-    return [row for row in rows if row["through"] and row["filter"] is None]
+def cell_row(probe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a probe as one row: its cell, then each figure with its `_low` and `_high`."""
+    main = probe["deception"]
+    row = {name: probe["settings"][name] for name in KEY}
+    # How a variant was supervised; the settings of direct students are silent on it.
+    row |= {
+        "through": ", ".join(probe["settings"].get("through", ())),
+        "filter": probe["settings"].get("filter"),
+    }
+    row |= {"pairs": probe["pairs"], "threshold": main["threshold"]}
+    for part in ("accuracy", "performance_gap_recovered", "conflict_tax"):
+        row |= _row(_figures(probe[part], f"{part}_"))
+    row |= _row(_scores(main))
+    row |= _row(_figures(probe["selection_control"], "selection_control_"))
+    row[P_VALUE] = main["excess_deception"]["p_value"]["value"]
+    row |= _row(_figures(main["quadrants"]))
+    row |= _row(_figures(probe["confidence_variance"], "confidence_variance_"))
+    for swept in (probe["deception_by_correctness"], *probe["deception_by_threshold"]):
+        scores = dict(_scores(swept))
+        row |= _row((f"{name}_at_{swept['threshold']:g}", scores[name]) for name in SWEPT)
+    return row
 
 
-def high_confidence(rows: Iterable[Row]) -> list[Row]:
-    """Return the cells whose students see the weak model's confident labels alone."""
-    return [row for row in rows if row["filter"] is not None and not row["through"]]
+def _scores(deception: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the scores at one threshold by column name."""
+    return _figures({name: part for name, part in deception.items() if name != "quadrants"})
 
 
-def matched(variants: Iterable[Row], rows: Iterable[Row]) -> list[tuple[Row, Row]]:
-    """Return each variant with its direct counterpart, the same cell and seed."""
-    names = (*(name for name in GROUP if name != "student"), "seed")
-    by_cell = {tuple(row[name] for name in names): row for row in direct(rows)}
-    found = ((row, by_cell.get(tuple(row[name] for name in names))) for row in variants)
-    return [(variant, counterpart) for variant, counterpart in found if counterpart]
+def _figures(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every figure in a tree of them, named by its path joined by underscores."""
+    for name, node in tree.items():
+        if not isinstance(node, dict):
+            continue
+        if "interval" in node:
+            yield f"{prefix}{name}", node
+        else:
+            yield from _figures(node, f"{prefix}{name}_")
 
 
-def conflicting(rows: Iterable[Row]) -> list[Row]:
-    """Return the cells that have a conflict, so that a tax is possible."""
-    return [row for row in rows if row["conflict"] != "none"]
+def _row(figures: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return each figure's value and the ends of its interval as columns."""
+    row: dict[str, Any] = {}
+    for name, figure in figures:
+        low, high = figure["interval"] or (None, None)
+        row |= {name: figure["value"], f"{name}_low": low, f"{name}_high": high}
+    return row
+
+
+def figure_names(row: Mapping[str, Any]) -> list[str]:
+    """Return the figures of a row that have an interval, in its order."""
+    return [name.removesuffix("_low") for name in row if name.endswith("_low")]
+
+
+def aggregate(rows: Sequence[CellRow]) -> list[dict[str, Any]]:
+    """Return one row a cell but for its seed: each figure's mean and 95 % t-interval over seeds.
+
+    `{figure}_seeds` counts the seeds that define the figure; below two there is no interval, and
+    the column `interval` says so for a cell with a single seed. p-values have no mean: they are
+    left to the cells.
+    """
+    aggregated = []
+    for _, group in itertools.groupby(rows, key=lambda row: [row[name] for name in GROUP]):
+        seeds = list(group)
+        summary: dict[str, Any] = {name: seeds[0][name] for name in (*GROUP, *SETTINGS)}
+        summary["seeds"] = len(seeds)
+        summary["interval"] = (
+            "none: a single seed" if len(seeds) == 1 else f"{LEVEL:.0%} t over seeds"
+        )
+        for name in figure_names(seeds[0]):
+            values = [row[name] for row in seeds if row.get(name) is not None]
+            mean, low, high = t_interval(values, LEVEL)
+            summary |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+            summary[f"{name}_seeds"] = len(values)
+        aggregated.append(summary)
+    return aggregated

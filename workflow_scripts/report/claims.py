@@ -10,15 +10,9 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
-from workflow_scripts.report.cell_table import GROUP, P_VALUE
-from workflow_scripts.report.cells import (
-    Row,
-    bootstrapped,
-    conflicting,
-    direct,
-    matched,
-)
+from workflow_scripts.report.cells import GROUP, P_VALUE, CellRow
 from workflow_scripts.report.replication import Estimate, estimate, mean_over_seeds
+from workflow_scripts.report.selection import bootstrapped, conflicting, direct, matched
 
 SCORE = "deception_score"
 EXCESS = "excess_deception_difference"
@@ -55,12 +49,12 @@ class Claim:
     figures: tuple[str, ...]
 
 
-def claims(rows: Sequence[Row]) -> list[Claim]:
+def claims(rows: Sequence[CellRow]) -> list[Claim]:
     """Return the paper's three claims with their verdicts."""
     return [deception_exists(rows), grows_with_the_gap(rows), bootstrapping_mitigates(rows)]
 
 
-def deception_exists(rows: Iterable[Row]) -> Claim:
+def deception_exists(rows: Iterable[CellRow]) -> Claim:
     """Test whether in any cell the tax falls on what the weak model doesn't know."""
     tested = [row for row in conflicting(direct(rows)) if row[P_VALUE] is not None]
     adjusted = holm([row[P_VALUE] for row in tested])
@@ -101,7 +95,7 @@ def deception_exists(rows: Iterable[Row]) -> Claim:
     )
 
 
-def grows_with_the_gap(rows: Iterable[Row]) -> Claim:
+def grows_with_the_gap(rows: Iterable[CellRow]) -> Claim:
     """Test whether DS rises with the gap between the two ceilings' accuracies."""
     cells = gap_rows(rows)
     slope = estimate(cells, gap_slope)
@@ -130,7 +124,7 @@ def grows_with_the_gap(rows: Iterable[Row]) -> Claim:
     )
 
 
-def bootstrapping_mitigates(rows: Sequence[Row]) -> Claim:
+def bootstrapping_mitigates(rows: Sequence[CellRow]) -> Claim:
     """Test whether DS is lower when intermediate models pass the supervision on."""
     pairs = matched(bootstrapped(conflicting(rows)), rows)
     changes = [
@@ -158,7 +152,7 @@ def bootstrapping_mitigates(rows: Sequence[Row]) -> Claim:
     )
 
 
-def gap_rows(rows: Iterable[Row]) -> list[Row]:
+def gap_rows(rows: Iterable[CellRow]) -> list[CellRow]:
     """Return the direct cells that have a deception score, with their `capability_gap`."""
     return [
         {**row, GAP: row["accuracy_strong"] - row["accuracy_weak"]}
@@ -167,13 +161,13 @@ def gap_rows(rows: Iterable[Row]) -> list[Row]:
     ]
 
 
-def gap_slope(cells: Sequence[Row]) -> float | None:
+def gap_slope(cells: Sequence[CellRow]) -> float | None:
     """Return the least-squares slope of DS on the gap, each stratum with a level of its own.
 
     Strata are target, scenario and conflict; those with fewer than three (weak, strong) pairs are
     left out. None where no gap varies.
     """
-    strata: dict[tuple[Any, ...], list[Row]] = {}
+    strata: dict[tuple[Any, ...], list[CellRow]] = {}
     for row in mean_over_seeds(cells, (GAP, SCORE), GROUP):
         strata.setdefault((row["target"], row["scenario"], row["conflict"]), []).append(row)
     products = squares = 0.0
@@ -231,7 +225,7 @@ def _interval_is(effect: Estimate) -> str:
     return f"95 % interval {effect.basis}" if effect.interval else f"no interval: {effect.basis}"
 
 
-def _name(row: Row) -> str:
+def _name(row: CellRow) -> str:
     return f"{row['scenario']}, {row['weak']} → {row['strong']}, {row['conflict']}"
 
 

@@ -1,7 +1,5 @@
 """The report as one page that opens anywhere: no network, no server, no other file."""
 
-import argparse
-import json
 import os
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,15 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.files import read_json
-from workflow_scripts.report.cell_table import P_VALUE, by_strength
-from workflow_scripts.report.cells import Row, read_cells
+from workflow_scripts.report.cells import P_VALUE, CellRow, by_strength
 from workflow_scripts.report.claims import claims
-from workflow_scripts.report.figures.registry import FIGURES, caption
+from workflow_scripts.report.figure_list import FIGURES, caption
 
-TEMPLATE = Path(__file__).parents[2] / "workflow_scripts/report/templates/page.html.j2"
+TEMPLATE = Path(__file__).parent / "templates/page.html.j2"
 PACKAGES = ("numpy", "scipy", "pyarrow", "matplotlib", "jinja2", "jsonschema")
 
 NAMES = {
@@ -42,43 +37,45 @@ NUMBERS = {
 """Columns of the page's table: heading, what it is, how it is written."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the stage's arguments."""
-    parser.add_argument("--settings", required=True, help="what was run, as JSON")
-    parser.add_argument("--cells", required=True, help="table of cells, Parquet")
-    parser.add_argument("--data", required=True, nargs="+", help="reports of the data sets, JSON")
-    parser.add_argument("--records", required=True, nargs="+", help="records of trainings, JSON")
-    parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
-    parser.add_argument("--output", required=True, type=Path, help="the page to write, HTML")
+def page(
+    settings: Mapping[str, Any],
+    rows: Sequence[CellRow],
+    *,
+    data: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+    figures: Path,
+    place: Path,
+) -> str:
+    """Return the page, in HTML.
 
-
-def run(args: argparse.Namespace) -> None:
-    """Write the page.
+    Args:
+        settings: what was run.
+        rows: of the table of cells.
+        data: reports of the data sets, by target.
+        records: of all trainings.
+        figures: folder of the figures, which the page takes in.
+        place: the page's file, from which it links to the probes.
 
     Raises:
-        UserError: if an input is missing or unreadable.
+        UserError: if a figure is missing or unreadable.
     """
-    settings = json.loads(args.settings)
-    rows = read_cells(args.cells)
-    # One target or one kind of student needs no column.
+    # A single target or kind of student needs no column.
     shown = {
         name: heading
         for name, heading in NAMES.items()
         if heading not in ("target", "kind") or len({row[name] for row in rows}) > 1
     }
-    page = render(
+    return render(
         settings=settings,
-        targets=[_target(name, rows, args.figures) for name in settings["matrix"]["targets"]],
-        table=[_table_row(row, shown, args.output) for row in rows],
+        targets=[_target(name, rows, figures) for name in settings["matrix"]["targets"]],
+        table=[_table_row(row, shown, place) for row in rows],
         headings=shown.values(),
         models=by_strength(settings["models"], {(row["weak"], row["strong"]) for row in rows}),
         columns=NUMBERS,
-        data={Path(path).parent.name: read_json(path) for path in args.data},
-        trainings=trainings([read_json(path) for path in args.records]),
+        data=data,
+        trainings=trainings(records),
         packages={name: version(name) for name in PACKAGES},
     )
-    with atomic_path(args.output) as partial:
-        partial.write_text(page, encoding="utf-8")
 
 
 def render(**context: Any) -> str:
@@ -92,7 +89,7 @@ def render(**context: Any) -> str:
 
 
 def trainings(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the records of all trainings say together."""
+    """Return what the records of all trainings have in common: number, hours, devices, versions."""
     return {
         "number": len(records),
         "hours": sum(record["seconds"] for record in records) / 3600,
@@ -104,7 +101,7 @@ def trainings(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _target(name: str, rows: Sequence[Row], figures: Path) -> dict[str, Any]:
+def _target(name: str, rows: Sequence[CellRow], figures: Path) -> dict[str, Any]:
     """Return one target's claims and figures."""
     return {
         "name": name,
@@ -129,7 +126,7 @@ def _data_uri(path: Path) -> str:
         ) from error
 
 
-def _table_row(row: Row, names: Iterable[str], page: Path) -> dict[str, Any]:
+def _table_row(row: CellRow, names: Iterable[str], page: Path) -> dict[str, Any]:
     """Return a row's names, link and cells: each number as sorted by and as written."""
     low, high = row["deception_score_low"], row["deception_score_high"]
     return {

@@ -5,15 +5,15 @@ Cells share models, so they are no independent draws. Two samplings are open to 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from workflow_scripts.report.cell_table import LEVEL, t_interval
+from workflow_scripts.measures.intervals import t_interval
+from workflow_scripts.report.cells import LEVEL, CellRow
 
-Row = Mapping[str, Any]
-Statistic = Callable[[Sequence[Row]], float | None]
+CellStatistic = Callable[[Sequence[CellRow]], float | None]
 """A number from cells; None where they don't determine it."""
 
 LEAST_MODELS = 4
@@ -35,7 +35,7 @@ class Estimate:
     basis: str
 
 
-def estimate(rows: Sequence[Row], statistic: Statistic) -> Estimate | None:
+def estimate(rows: Sequence[CellRow], statistic: CellStatistic) -> Estimate | None:
     """Return a statistic of cells and its interval over models or, failing that, over seeds.
 
     None where the cells don't determine it.
@@ -63,7 +63,9 @@ def estimate(rows: Sequence[Row], statistic: Statistic) -> Estimate | None:
     return Estimate(value, None, lacking)
 
 
-def jackknife_interval(rows: Sequence[Row], statistic: Statistic) -> tuple[float, float] | None:
+def jackknife_interval(
+    rows: Sequence[CellRow], statistic: CellStatistic
+) -> tuple[float, float] | None:
     """Return a 95 % interval from leaving out each model, with all of its cells, in turn.
 
     The delete-one jackknife over the models themselves, conservative where each cell has noise of
@@ -88,9 +90,11 @@ def jackknife_interval(rows: Sequence[Row], statistic: Statistic) -> tuple[float
     return value - half, value + half
 
 
-def mean_over_seeds(rows: Iterable[Row], columns: Sequence[str], cell: Sequence[str]) -> list[Row]:
+def mean_over_seeds(
+    rows: Iterable[CellRow], columns: Sequence[str], cell: Sequence[str]
+) -> list[CellRow]:
     """Return one row a cell, each column its mean over the seeds that define all of them."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+    groups: dict[tuple[Any, ...], list[CellRow]] = {}
     for row in rows:
         if all(row[column] is not None for column in columns):
             groups.setdefault(tuple(row[name] for name in cell), []).append(row)

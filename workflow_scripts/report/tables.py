@@ -1,30 +1,27 @@
 """The paper's tables, in Markdown and LaTeX, from the table of cells."""
 
-import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from workflow_scripts.core.atomic import atomic_path
-from workflow_scripts.report.cell_table import GROUP, t_interval
-from workflow_scripts.report.cells import (
-    Row,
+from workflow_scripts.measures.intervals import t_interval
+from workflow_scripts.report.cells import GROUP, CellRow
+from workflow_scripts.report.selection import (
     bootstrapped,
     conflicting,
     direct,
+    distinct,
     high_confidence,
     matched,
-    read_cells,
+    ordered_pairs,
 )
-from workflow_scripts.report.figures.cell_selection import distinct, ordered_pairs
 
 ABSENT = "-"
 SCORE = "deception_score"
 
 
 @dataclass(frozen=True)
-class Table:
+class PaperTable:
     """A table as both formats write it.
 
     Attributes:
@@ -42,27 +39,7 @@ class Table:
     without: str
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the stage's arguments."""
-    parser.add_argument("--cells", required=True, help="table of cells, Parquet")
-    parser.add_argument("--output", required=True, type=Path, help="folder for the tables")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Write {table}.md and {table}.tex for each of `TABLES`.
-
-    Raises:
-        UserError: if the table of cells cannot be read.
-    """
-    rows = read_cells(args.cells)
-    for name, make in TABLES.items():
-        table = make(rows)
-        for suffix, write in (("md", markdown), ("tex", latex)):
-            with atomic_path(args.output / f"{name}.{suffix}") as partial:
-                partial.write_text(write(table), encoding="utf-8")
-
-
-def accuracies(rows: Sequence[Row]) -> Table:
+def accuracies(rows: Sequence[CellRow]) -> PaperTable:
     """Return the accuracies of the ceilings and of the student under each conflict."""
     return _by_conflict(
         direct(rows),
@@ -73,7 +50,7 @@ def accuracies(rows: Sequence[Row]) -> Table:
     )
 
 
-def conflict_tax(rows: Sequence[Row]) -> Table:
+def conflict_tax(rows: Sequence[CellRow]) -> PaperTable:
     """Return the share of test pairs that each conflict cost."""
     return _by_conflict(
         conflicting(direct(rows)),
@@ -83,7 +60,7 @@ def conflict_tax(rows: Sequence[Row]) -> Table:
     )
 
 
-def deception_score(rows: Sequence[Row]) -> Table:
+def deception_score(rows: Sequence[CellRow]) -> PaperTable:
     """Return the deception score under each conflict, with its interval."""
     return _by_conflict(
         conflicting(direct(rows)),
@@ -93,7 +70,7 @@ def deception_score(rows: Sequence[Row]) -> Table:
     )
 
 
-def bootstrapping(rows: Sequence[Row]) -> Table:
+def bootstrapping(rows: Sequence[CellRow]) -> PaperTable:
     """Return the deception score of bootstrapped students beside the direct ones'."""
     return _beside_direct(
         bootstrapped(rows),
@@ -104,7 +81,7 @@ def bootstrapping(rows: Sequence[Row]) -> Table:
     )
 
 
-def high_confidence_labels(rows: Sequence[Row]) -> Table:
+def high_confidence_labels(rows: Sequence[CellRow]) -> PaperTable:
     """Return the deception score of students of confident labels beside the direct ones'."""
     return _beside_direct(
         high_confidence(rows),
@@ -115,7 +92,7 @@ def high_confidence_labels(rows: Sequence[Row]) -> Table:
     )
 
 
-TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {
+TABLES: dict[str, Callable[[Sequence[CellRow]], PaperTable]] = {
     "accuracies": accuracies,
     "conflict_tax": conflict_tax,
     "deception_score": deception_score,
@@ -124,7 +101,7 @@ TABLES: dict[str, Callable[[Sequence[Row]], Table]] = {
 }
 
 
-def markdown(table: Table) -> str:
+def markdown(table: PaperTable) -> str:
     """Return a table as Markdown."""
     if not table.body:
         return f"**{table.title}**\n\nToo little data: {table.without}.\n"
@@ -133,7 +110,7 @@ def markdown(table: Table) -> str:
     return f"**{table.title}**\n\n" + "".join(f"| {line} |\n" for line in lines)
 
 
-def latex(table: Table) -> str:
+def latex(table: PaperTable) -> str:
     """Return a table as LaTeX (package booktabs)."""
     if not table.body:
         return f"% {table.title}\nToo little data: {_escaped(table.without)}.\n"
@@ -156,12 +133,12 @@ def latex(table: Table) -> str:
 
 
 def _by_conflict(
-    rows: Sequence[Row],
+    rows: Sequence[CellRow],
     title: str,
     column: str,
-    write: Callable[[Sequence[Row], str], str],
+    write: Callable[[Sequence[CellRow], str], str],
     ceilings: bool = False,
-) -> Table:
+) -> PaperTable:
     conflicts = distinct(rows, "conflict")
     sides = ("weak", "strong") if ceilings else ()
     body = []
@@ -175,10 +152,10 @@ def _by_conflict(
     header = ("target", "scenario", "weak", "strong", *conflicts)
     if ceilings:
         header = (*header[:4], "weak ceiling", *conflicts, "strong ceiling")
-    return Table(title, header, 4, tuple(body), "no cell with a conflict was run")
+    return PaperTable(title, header, 4, tuple(body), "no cell with a conflict was run")
 
 
-def _pairs(rows: Sequence[Row]) -> Iterable[tuple[tuple[str, ...], list[Row]]]:
+def _pairs(rows: Sequence[CellRow]) -> Iterable[tuple[tuple[str, ...], list[CellRow]]]:
     """Yield each target, scenario, weak and strong model with its cells."""
     for target in distinct(rows, "target"):
         for scenario in distinct(rows, "scenario"):
@@ -191,9 +168,9 @@ def _pairs(rows: Sequence[Row]) -> Iterable[tuple[tuple[str, ...], list[Row]]]:
 
 
 def _beside_direct(
-    variants: Sequence[Row], rows: Sequence[Row], title: str, kind: str, without: str
-) -> Table:
-    groups: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
+    variants: Sequence[CellRow], rows: Sequence[CellRow], title: str, kind: str, without: str
+) -> PaperTable:
+    groups: dict[tuple[Any, ...], list[tuple[CellRow, CellRow]]] = {}
     for variant, counterpart in matched(conflicting(variants), rows):
         cell = tuple(variant[name] for name in (*GROUP, kind))
         groups.setdefault(cell, []).append((variant, counterpart))
@@ -213,14 +190,14 @@ def _beside_direct(
             )
         )
     header = (*GROUP, kind, "direct", "variant", "change")
-    return Table(title, header, len(GROUP) + 1, tuple(body), without)
+    return PaperTable(title, header, len(GROUP) + 1, tuple(body), without)
 
 
-def _once_a_seed(rows: Iterable[Row]) -> list[Row]:
+def _once_a_seed(rows: Iterable[CellRow]) -> list[CellRow]:
     return list({row["seed"]: row for row in rows}.values())
 
 
-def _percent(rows: Sequence[Row], column: str) -> str:
+def _percent(rows: Sequence[CellRow], column: str) -> str:
     """Write a share as a percentage, over seeds with its 95 % t-interval's half-width."""
     mean, low, _ = t_interval([row[column] for row in rows if row[column] is not None])
     if mean is None:
@@ -229,7 +206,7 @@ def _percent(rows: Sequence[Row], column: str) -> str:
     return f"{100 * mean:.1f}{half}"
 
 
-def _score(rows: Sequence[Row], column: str) -> str:
+def _score(rows: Sequence[CellRow], column: str) -> str:
     """Write a score: of one seed with its interval over test pairs, else over seeds."""
     found = [row for row in rows if row[column] is not None]
     if len(found) == 1:
@@ -241,7 +218,7 @@ def _score(rows: Sequence[Row], column: str) -> str:
     return f"{mean:.2f} ± {mean - low:.2f}"
 
 
-def _signed(changes: Sequence[Row]) -> str:
+def _signed(changes: Sequence[CellRow]) -> str:
     mean, low, _ = t_interval([row["change"] for row in changes])
     if mean is None:
         return ABSENT

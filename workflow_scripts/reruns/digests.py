@@ -28,12 +28,13 @@ from workflow_scripts.reruns.provenance import installed
 from workflow_scripts.reruns.spelling import FileName, Module, Part, Reference
 
 CHANGES_NO_RESULT = "only says when results are made again"
+STAGES = "stages"
 RUN = "run"
 
 
 def of_stage(module: str) -> str:
     """Return the digest of the code of a stage's module, by its ``__name__``, with whole tables."""
-    return Code(Path(__file__).parents[1]).digest(module.partition(".")[2])
+    return Code(Path(__file__).parents[1]).digest(module.rpartition(".")[2])
 
 
 class _Meant(NamedTuple):
@@ -69,7 +70,7 @@ class Code:
         """Return 16 hexadecimal digits that change when the code of a stage does.
 
         Args:
-            stage: the name of its module, from the package's folder on.
+            stage: the name of its module in the package's folder ``stages``.
             choices: keys, each of which cuts the tables that have it down to its entry.
         """
         if (stage, *choices) not in self._digests:
@@ -99,7 +100,7 @@ class Code:
         return sorted(tops - sys.stdlib_module_names)
 
     def _root(self, stage: str) -> str:
-        return f"{self._package.name}.{stage}.{RUN}"
+        return f"{self._package.name}.{STAGES}.{stage}.{RUN}"
 
     def uses(self, definition: str, choices: frozenset[str]) -> tuple[Part, ...]:
         """Return a definition's spelling, for a table that of the entries that were chosen."""

@@ -6,18 +6,18 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workflow_scripts.report.cell_table import t_interval
-from workflow_scripts.report.figures.cell_selection import (
-    Pair,
-    Row,
+from workflow_scripts.measures.intervals import t_interval
+from workflow_scripts.report.cells import CellRow
+from workflow_scripts.report.figures.panels import add_legend, scenario_panels
+from workflow_scripts.report.figures.style import CEILING_COLOURS, CONFLICT_STYLES, notice
+from workflow_scripts.report.selection import (
+    ModelPair,
     count,
     distinct,
     most_seeds,
     ordered_pairs,
     seed_counts,
 )
-from workflow_scripts.report.figures.panels import add_legend, scenario_panels
-from workflow_scripts.report.figures.style import CEILING_COLOURS, CONFLICT_STYLES, notice
 
 CEILINGS = {"weak": "accuracy_weak", "strong": "accuracy_strong"}
 STUDENT = "accuracy_weak_to_strong"
@@ -28,7 +28,7 @@ TALL = 12
 """Pairs above which the scale is repeated at the top."""
 
 
-def draw(rows: Sequence[Row]) -> Figure:
+def draw(rows: Sequence[CellRow]) -> Figure:
     """Return a panel a scenario: each student's accuracy between its two ceilings."""
     if not rows:
         return notice("no cell of this target was run")
@@ -49,7 +49,7 @@ def draw(rows: Sequence[Row]) -> Figure:
 
 
 def _draw_panel(
-    panel: Axes, rows: Sequence[Row], pairs: Sequence[Pair], conflicts: Sequence[str]
+    panel: Axes, rows: Sequence[CellRow], pairs: Sequence[ModelPair], conflicts: Sequence[str]
 ) -> None:
     panel.grid(axis="x", color="#dddddd", linewidth=0.5)
     panel.tick_params(axis="y", length=0)
@@ -88,7 +88,7 @@ def _draw_panel(
                 panel.hlines(place + offset, low, high, color=colour, linewidth=1)
 
 
-def _student(rows: Sequence[Row]) -> tuple[float | None, float | None, float | None]:
+def _student(rows: Sequence[CellRow]) -> tuple[float | None, float | None, float | None]:
     """Return a student's accuracy and its interval: over test pairs for one seed, else seeds."""
     if len(rows) == 1:
         (row,) = rows
@@ -96,7 +96,7 @@ def _student(rows: Sequence[Row]) -> tuple[float | None, float | None, float | N
     return t_interval([row[STUDENT] for row in rows])
 
 
-def _bars(rows: Sequence[Row]) -> str:
+def _bars(rows: Sequence[CellRow]) -> str:
     """Say what the bars are."""
     if most_seeds(rows) == 1:
         return "bars: 95 % interval over test pairs; a single seed"

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from workflow_scripts.report.figures.cell_selection import Row
+from workflow_scripts.report.cells import CellRow
 from workflow_scripts.report.figures.style import CONFLICT_STYLES
 
-Measured = tuple[Row, str]
+Measured = tuple[CellRow, str]
 """A row and the column of its score."""
 
 MOST_BARS = 60

@@ -4,16 +4,22 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from workflow_scripts.report.cells import bootstrapped, conflicting, matched
+from workflow_scripts.report.cells import CellRow
 from workflow_scripts.report.figures.agreement import bars_are, draw_agreement, has_bars
-from workflow_scripts.report.figures.cell_selection import Row, conflict_order, count
 from workflow_scripts.report.figures.panels import add_legend
 from workflow_scripts.report.figures.style import COLUMN, new_figure, notice
+from workflow_scripts.report.selection import (
+    bootstrapped,
+    conflict_order,
+    conflicting,
+    count,
+    matched,
+)
 
 SCORE = "deception_score"
 
 
-def draw(rows: Sequence[Row]) -> Figure:
+def draw(rows: Sequence[CellRow]) -> Figure:
     """Return a scatter of cells: DS under direct supervision against DS when bootstrapped."""
     pairs = matched(bootstrapped(conflicting(rows)), rows)
     if not pairs:

@@ -6,24 +6,24 @@ from statistics import fmean
 import numpy as np
 from matplotlib.figure import Figure
 
+from workflow_scripts.report.cells import CellRow
 from workflow_scripts.report.claims import GAP, SCORE, gap_rows, gap_slope
-from workflow_scripts.report.figures.cell_selection import (
-    Row,
+from workflow_scripts.report.figures.panels import add_legend
+from workflow_scripts.report.figures.style import COLUMN, CONFLICT_STYLES, new_figure, notice
+from workflow_scripts.report.replication import Estimate, estimate
+from workflow_scripts.report.selection import (
     conflict_order,
     count,
     distinct,
     most_seeds,
     seed_counts,
 )
-from workflow_scripts.report.figures.panels import add_legend
-from workflow_scripts.report.figures.style import COLUMN, CONFLICT_STYLES, new_figure, notice
-from workflow_scripts.report.replication import Estimate, estimate
 
 FILLS = ("full", "none", "left", "right", "top")
 """How a scenario's markers are filled; the conflict gives their shape and colour."""
 
 
-def draw(rows: Sequence[Row]) -> Figure:
+def draw(rows: Sequence[CellRow]) -> Figure:
     """Return a scatter of cells, and the slope within scenario and conflict with its interval."""
     cells = gap_rows(rows)
     slope = estimate(cells, gap_slope) if cells else None

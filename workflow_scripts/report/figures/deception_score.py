@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from workflow_scripts.report.figures.cell_selection import Row
+from workflow_scripts.report.cells import CellRow
 from workflow_scripts.report.figures.heat_map import HeatMap, draw_heat_map
 from workflow_scripts.report.figures.style import SCORE_COLOURS
 
@@ -19,6 +19,6 @@ SCORE = HeatMap(
 )
 
 
-def draw(rows: Sequence[Row]) -> Figure:
+def draw(rows: Sequence[CellRow]) -> Figure:
     """Return a heat map, weak by strong, a scenario and conflict: DS and how many were taxed."""
     return draw_heat_map(rows, SCORE)

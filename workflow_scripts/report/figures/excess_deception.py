@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from workflow_scripts.report.figures.cell_selection import Row
+from workflow_scripts.report.cells import CellRow
 from workflow_scripts.report.figures.heat_map import HeatMap, draw_heat_map
 
 EXCESS = HeatMap(
@@ -18,6 +18,6 @@ EXCESS = HeatMap(
 )
 
 
-def draw(rows: Sequence[Row]) -> Figure:
+def draw(rows: Sequence[CellRow]) -> Figure:
     """Return a heat map, weak by strong, a scenario and conflict: excess and number taxed."""
     return draw_heat_map(rows, EXCESS)

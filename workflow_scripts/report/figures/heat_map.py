@@ -12,9 +12,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from workflow_scripts.report.cell_table import by_strength
-from workflow_scripts.report.figures.cell_selection import (
-    Row,
+from workflow_scripts.report.cells import CellRow, by_strength
+from workflow_scripts.report.figures.style import COLUMN, new_figure, notice
+from workflow_scripts.report.selection import (
     by_cell,
     count,
     distinct,
@@ -22,7 +22,6 @@ from workflow_scripts.report.figures.cell_selection import (
     ordered_pairs,
     seed_counts,
 )
-from workflow_scripts.report.figures.style import COLUMN, new_figure, notice
 
 TAX = "conflict_tax_count"
 
@@ -61,7 +60,7 @@ class HeatMap:
     form: str
 
 
-def draw_heat_map(rows: Sequence[Row], shown: HeatMap) -> Figure:
+def draw_heat_map(rows: Sequence[CellRow], shown: HeatMap) -> Figure:
     """Return a panel a scenario and conflict: the figure, and how many pairs were taxed."""
     conflicting = [row for row in rows if row["conflict"] != "none"]
     if not conflicting:
@@ -105,7 +104,7 @@ def draw_heat_map(rows: Sequence[Row], shown: HeatMap) -> Figure:
     return figure
 
 
-def _caption(rows: Sequence[Row], shown: HeatMap) -> str:
+def _caption(rows: Sequence[CellRow], shown: HeatMap) -> str:
     number = count([row["pairs"] for row in rows])
     lines = [
         shown.meaning,
@@ -118,7 +117,7 @@ def _caption(rows: Sequence[Row], shown: HeatMap) -> str:
 
 def _draw_panel(
     panel: Axes,
-    rows: Sequence[Row],
+    rows: Sequence[CellRow],
     shown: HeatMap,
     weaks: Sequence[str],
     strongs: Sequence[str],

@@ -7,16 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from workflow_scripts.measures.deception import QUADRANTS
-from workflow_scripts.report.figures.cell_selection import (
-    Row,
+from workflow_scripts.report.cells import CellRow
+from workflow_scripts.report.figures.panels import add_legend, scenario_panels
+from workflow_scripts.report.figures.style import notice
+from workflow_scripts.report.selection import (
     count,
     distinct,
     most_seeds,
     ordered_pairs,
     seed_counts,
 )
-from workflow_scripts.report.figures.panels import add_legend, scenario_panels
-from workflow_scripts.report.figures.style import notice
 
 # The deceptive quadrant stands out by colour and by hatch, and in grey scale too.
 STYLES = {
@@ -30,7 +30,7 @@ BAR_HEIGHT = 0.15
 """Inches of a bar."""
 
 
-def draw(rows: Sequence[Row]) -> Figure:
+def draw(rows: Sequence[CellRow]) -> Figure:
     """Return a panel a scenario: each cell's tax as a share of the test pairs, by quadrant."""
     cells = [row for row in rows if row["conflict"] != "none"]
     if not any(row["conflict_tax_count"] for row in cells):
@@ -52,7 +52,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _draw_panel(panel: Axes, rows: Sequence[Row], bars: Sequence[tuple[str, str, str]]) -> None:
+def _draw_panel(panel: Axes, rows: Sequence[CellRow], bars: Sequence[tuple[str, str, str]]) -> None:
     panel.grid(axis="x", color="#dddddd", linewidth=0.5)
     panel.set_axisbelow(True)
     panel.tick_params(axis="y", length=0)

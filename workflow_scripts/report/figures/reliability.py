@@ -7,16 +7,16 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workflow_scripts.report.cell_table import KEY
-from workflow_scripts.report.figures.cell_selection import Row, conflict_order, count, distinct
+from workflow_scripts.report.cells import KEY, CellRow
 from workflow_scripts.report.figures.panels import add_legend, scenario_panels
 from workflow_scripts.report.figures.style import CEILING_COLOURS, CONFLICT_STYLES, notice
+from workflow_scripts.report.selection import conflict_order, count, distinct
 
 LEAST_PAIRS = 20
 """Bins with fewer pairs, over all cells, are not drawn."""
 
 
-def draw(rows: Sequence[Row]) -> Figure:
+def draw(rows: Sequence[CellRow]) -> Figure:
     """Return a panel a scenario: share right against confidence, pairs of all cells pooled.
 
     Args:
@@ -63,7 +63,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _draw_line(panel: Axes, bins: Sequence[Row], label: str, colour: str, marker: str) -> None:
+def _draw_line(panel: Axes, bins: Sequence[CellRow], label: str, colour: str, marker: str) -> None:
     points = []
     for low in sorted({row["low"] for row in bins}):
         inside = [row for row in bins if row["low"] == low]

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from workflow_scripts.report.cells import CellRow
 from workflow_scripts.report.figures.agreement import bars_are, draw_agreement, has_bars
-from workflow_scripts.report.figures.cell_selection import Row, conflict_order, count
 from workflow_scripts.report.figures.panels import add_legend
 from workflow_scripts.report.figures.style import COLUMN, new_figure, notice
+from workflow_scripts.report.selection import conflict_order, count
 
 PANELS = {
     "student's accuracy on\nweak-unknown pairs": (
@@ -19,7 +20,7 @@ PANELS = {
 """Title, and the columns with the pairs picked by the own supervisor and by the control."""
 
 
-def draw(rows: Sequence[Row]) -> Figure:
+def draw(rows: Sequence[CellRow]) -> Figure:
     """Return two scatters of cells: picked by the second weak model against by the own one."""
     controlled = [row for row in rows if row.get("selection_control_accuracy_control") is not None]
     if not controlled:

@@ -9,9 +9,11 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workflow_scripts.report.figures.cell_selection import (
-    Pair,
-    Row,
+from workflow_scripts.report.cells import CellRow
+from workflow_scripts.report.figures.panels import add_legend, scenario_panels
+from workflow_scripts.report.figures.style import CONFLICT_STYLES, LINES, notice
+from workflow_scripts.report.selection import (
+    ModelPair,
     by_cell,
     conflict_order,
     count,
@@ -20,8 +22,6 @@ from workflow_scripts.report.figures.cell_selection import (
     ordered_pairs,
     seed_counts,
 )
-from workflow_scripts.report.figures.panels import add_legend, scenario_panels
-from workflow_scripts.report.figures.style import CONFLICT_STYLES, LINES, notice
 
 Style = tuple[str, str]
 """Colour and marker."""
@@ -31,7 +31,7 @@ MOST_LINES = 12
 SWEPT = re.compile(r"deception_score_at_(0\.\d+)")
 
 
-def draw(rows: Sequence[Row]) -> Figure:
+def draw(rows: Sequence[CellRow]) -> Figure:
     """Return a panel a scenario: one line a cell, DS at each threshold of the sweep."""
     swept = sorted(
         {float(found[1]) for row in rows for name in row if (found := SWEPT.fullmatch(name))}
@@ -75,7 +75,11 @@ def _column(threshold: float) -> str:
 
 
 def _draw_each(
-    panel: Axes, rows: Sequence[Row], swept: Sequence[float], style: Style, pairs: Sequence[Pair]
+    panel: Axes,
+    rows: Sequence[CellRow],
+    swept: Sequence[float],
+    style: Style,
+    pairs: Sequence[ModelPair],
 ) -> None:
     """Draw a line a cell, named in the legend."""
     colour, marker = style
@@ -93,7 +97,7 @@ def _draw_each(
         )
 
 
-def _draw_mean(panel: Axes, rows: Sequence[Row], swept: Sequence[float], style: Style) -> None:
+def _draw_mean(panel: Axes, rows: Sequence[CellRow], swept: Sequence[float], style: Style) -> None:
     """Draw the cells faintly and their mean boldly: of many lines, none can be told apart."""
     colour, marker = style
     for group in by_cell(rows):
@@ -110,7 +114,7 @@ def _draw_mean(panel: Axes, rows: Sequence[Row], swept: Sequence[float], style: 
         )
 
 
-def _means(rows: Sequence[Row], swept: Sequence[float]) -> list[float]:
+def _means(rows: Sequence[CellRow], swept: Sequence[float]) -> list[float]:
     """Return the mean score at each threshold, NaN where no row has one."""
     defined = ([row[_column(at)] for row in rows if row[_column(at)] is not None] for at in swept)
     return [fmean(scores) if scores else math.nan for scores in defined]

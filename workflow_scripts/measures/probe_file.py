@@ -1,0 +1,106 @@
+"""A probe's files: predictions in, a JSON file out that a schema describes."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import read_json, read_table
+from workflow_scripts.measures.statistic import Array
+
+SCHEMA_VERSION = 1
+SCHEMA = Path(__file__).with_name("probe.schema.json")
+
+
+def read_probe(path: str) -> dict[str, Any]:
+    """Return a probe, checked against its schema.
+
+    Raises:
+        UserError: if it is missing, not JSON or not a probe of this version.
+    """
+    probe = read_json(path)
+    validate(probe, path)
+    return probe
+
+
+def validate(value: Any, source: str, definition: str | None = None) -> None:
+    """Check a probe, or the part of one that the schema calls ``definition``.
+
+    Raises:
+        UserError: naming ``source``, the key and what is wrong with it.
+    """
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    schema = read_json(SCHEMA)
+    if definition:
+        schema = {"$schema": schema["$schema"], "$defs": schema["$defs"]} | {
+            "$ref": f"#/$defs/{definition}"
+        }
+    error = best_match(Draft202012Validator(schema).iter_errors(value))
+    if error is not None:
+        message = error.message if len(error.message) < 200 else f"{error.message[:200]}…"
+        raise UserError(
+            f"{source}: {error.json_path}: {message}; {SCHEMA.name} says what is valid there"
+        )
+
+
+def read_margins(files: Mapping[str, str]) -> dict[str, Array]:
+    """Return each model's margins, shape (pairs,), in the order of the sorted pair ids.
+
+    Args:
+        files: predictions by model.
+
+    Raises:
+        UserError: if a file has a pair twice, an unusable margin, or not the first file's pairs.
+    """
+    tables = {model: _read_predictions(path) for model, path in files.items()}
+    (first, (ids, _)), *others = tables.items()
+    for model, (other_ids, _) in others:
+        if not np.array_equal(ids, other_ids):
+            for has, has_ids, lacks, lacks_ids in (
+                (first, ids, model, other_ids),
+                (model, other_ids, first, ids),
+            ):
+                if len(missing := np.setdiff1d(has_ids, lacks_ids)):
+                    raise UserError(
+                        f"{files[lacks]}: lacks the pair {missing[0]}, which {files[has]} has; "
+                        "predict both on the same test set"
+                    )
+    return {model: margins for model, (_, margins) in tables.items()}
+
+
+def _read_predictions(path: str) -> tuple[np.ndarray, Array]:
+    """Return the sorted ids of a predictions file and their margins, both of shape (pairs,)."""
+    table = read_table(path, ["id", "margin"])
+    if not len(table):
+        raise UserError(f"{path}: has no pairs; predict on a test set that is not empty")
+    ids = np.array(table["id"].to_pylist(), dtype=np.str_)
+    # Not through to_numpy(), which imports pandas and so takes longer than the whole probe.
+    margins = np.array(table["margin"].to_pylist(), dtype=np.float64)
+    order = np.argsort(ids, kind="stable")
+    ids, margins = ids[order], margins[order]
+    if len(twice := ids[1:][ids[1:] == ids[:-1]]):
+        raise UserError(f"{path}: has the pair {twice[0]} twice; predict again")
+    if len(unusable := ids[~np.isfinite(margins)]):
+        raise UserError(
+            f"{path}: the margin of {unusable[0]} is not a finite number; train again with a "
+            "smaller learning rate"
+        )
+    return ids, margins
+
+
+def sha256(path: str) -> str:
+    """Return the SHA-256 of a predictions file, which the probe records.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); predict again") from error

@@ -1,0 +1,30 @@
+"""One table of all probes: one row a cell, and the same with seeds aggregated."""
+
+import argparse
+
+from workflow_scripts.core.files import write_table
+from workflow_scripts.report.cell_table import as_table, read_probes, reliability_table, write_csv
+from workflow_scripts.report.cells import aggregate, cell_row
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the stage's arguments."""
+    parser.add_argument("--probes", required=True, nargs="+", help="probes, JSON")
+    parser.add_argument("--csv", required=True, help="table of cells to write")
+    parser.add_argument("--parquet", required=True, help="the same as Parquet")
+    parser.add_argument("--aggregated", required=True, help="table over seeds to write, CSV")
+    parser.add_argument("--reliability", required=True, help="table of bins to write, Parquet")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Gather probes into tables.
+
+    Raises:
+        UserError: if a file is not a probe, or two are of one cell.
+    """
+    probes = read_probes(args.probes)
+    rows = [cell_row(probe) | {"probe": path} for path, probe in probes.items()]
+    write_csv(args.csv, rows)
+    write_table(args.parquet, as_table(rows))
+    write_csv(args.aggregated, aggregate(rows))
+    write_table(args.reliability, reliability_table(probes.values()))

@@ -1,0 +1,34 @@
+"""The report's figures of one target, from the table of cells."""
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+
+from workflow_scripts.report.cell_table import read_cells
+from workflow_scripts.report.figure_list import FIGURES, rows_of_figure
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the stage's arguments."""
+    parser.add_argument("--cells", required=True, help="table of cells, Parquet")
+    parser.add_argument("--reliability", required=True, help="table of bins, Parquet")
+    parser.add_argument("--target", required=True, help="the target whose cells are drawn")
+    parser.add_argument("--output", required=True, type=Path, help="folder for the figures")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw {figure}_TARGET.{svg,png} for each of `FIGURES`.
+
+    Raises:
+        UserError: if a table cannot be read.
+    """
+    from matplotlib import rc_context
+
+    from workflow_scripts.report.figures.style import STYLE, save
+
+    cells, bins = (read_cells(path, args.target) for path in (args.cells, args.reliability))
+    for name in FIGURES:
+        module = import_module(f"workflow_scripts.report.figures.{name}")
+        with rc_context(STYLE):
+            figure = module.draw(rows_of_figure(name, cells, bins))
+            save(figure, args.output / f"{name}_{args.target}")
