@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workflow_scripts.core import seeds
+from workflow_scripts.data.pair_sets import read_outcomes
 from workflow_scripts.data.screening import Pair
 from workflow_scripts.stages import tokenizer
-from workflow_scripts.stages.prepare_data import read_outcomes
 from workflow_scripts.training import data_order
 
 DATA = Path(os.getenv("W2S_DATA_ROOT", Path(__file__).parents[2] / "../shared/data/hh-single-turn"))

@@ -9,11 +9,10 @@ import pytest
 
 from tests.shared.configuration import PAPER as CONFIGURATION
 from tests.shared.workflows import ROOT, snakemake
-from workflow_scripts.cluster import work
+from workflow_scripts.cluster import plan, work
 from workflow_scripts.cluster.partitions import partition_for, read_partitions
 from workflow_scripts.config import experiment, matrix
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.stages import plan
 
 PAPER = ("--profile", "slurm")
 VARIANTS = (*PAPER, "--configfile", "profiles/demo/experiment.yaml", "tests/variants.yaml")

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralC
 
 from tests.shared.configuration import PAPER, changed
 from workflow_scripts.cluster import hardware, memory
-from workflow_scripts.cluster.memory import GB, Plan, Shape
+from workflow_scripts.cluster.memory import GB, Layout, Shape
 from workflow_scripts.config import experiment
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.models.checkpoints import fuse_gelu, without_dropout
@@ -85,12 +85,12 @@ def test_the_bytes_of_a_weight_add_up():
     """Weight, gradient and two moments in float32, and a copy to reduce or to share out."""
     shape = Shape.of(1_000_000_000, "opt")
     for plan, expected in (
-        (Plan(1, 1), 16),
-        (Plan(4, 1), 16 + 4),
-        (Plan(4, 1, zero=2), 4 + (4 + 12) / 4),
-        (Plan(4, 1, zero=3), (4 + 4 + 12) / 4),
-        (Plan(4, 1, zero=2, offload=True), 4 + 4 / 4),
-        (Plan(4, 1, zero=3, offload=True), (4 + 4) / 4),
+        (Layout(1, 1), 16),
+        (Layout(4, 1), 16 + 4),
+        (Layout(4, 1, zero=2), 4 + (4 + 12) / 4),
+        (Layout(4, 1, zero=3), (4 + 4 + 12) / 4),
+        (Layout(4, 1, zero=2, offload=True), 4 + 4 / 4),
+        (Layout(4, 1, zero=3, offload=True), (4 + 4) / 4),
     ):
         need = memory.training(shape, plan, 512)
         of_weights = need.weights + need.gradients + need.optimizer

@@ -24,6 +24,7 @@ from transformers import (
 from tests.shared.base_models import FAMILIES, SMALL, save_base
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import canonical_json
+from workflow_scripts.models.base_models import convert
 from workflow_scripts.stages import base_model
 
 
@@ -74,7 +75,7 @@ def test_pickled_tensors_become_the_same_safetensors(hub_folder: Path):
     before = AutoModelForCausalLM.from_pretrained(hub_folder).state_dict()
     torch.save(before, hub_folder / "pytorch_model.bin")
     (hub_folder / "model.safetensors").unlink()
-    base_model.convert(hub_folder)
+    convert(hub_folder)
     assert not (hub_folder / "pytorch_model.bin").exists()
     after = AutoModelForCausalLM.from_pretrained(hub_folder).state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -95,7 +96,7 @@ def test_a_pickle_that_holds_code_is_refused_and_not_run(tmp_path: Path, hub_fol
     (hub_folder / "model.safetensors").unlink()
     torch.save({"weight": Malicious(evidence)}, hub_folder / "pytorch_model.bin")
     with pytest.raises(UserError, match="do not open as tensors alone"):
-        base_model.convert(hub_folder)
+        convert(hub_folder)
     assert not evidence.exists()
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.data.formats import ADMISSIONS, ASSERTIONS, pair_reader
+from workflow_scripts.data.pair_sets import read_outcomes
 from workflow_scripts.data.screening import Pair
 from workflow_scripts.data.sources import PathSource, read_rows
 from workflow_scripts.stages import prepare_data
@@ -69,7 +70,7 @@ def fixture_pairs(name: str, columns: dict[str, str] | None = None) -> list[Pair
     """Return the fixture's pairs, leaving out what is not single-turn."""
     path = str(FIXTURES / f"{name}.jsonl")
     source = PathSource(path=path, format=name, columns=columns or {})
-    outcomes = [outcome for _, outcome in prepare_data.read_outcomes(source)]
+    outcomes = [outcome for _, outcome in read_outcomes(source)]
     return [outcome for outcome in outcomes if isinstance(outcome, Pair)]
 
 

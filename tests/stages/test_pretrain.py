@@ -24,7 +24,12 @@ def test_pretraining_from_a_corpus_learns_and_can_be_repeated(family, tmp_path):
     pq.write_table(pa.table({"text": corpus}), tmp_path / "corpus.parquet")
     run_stage(
         "tokenizer",
-        *("--settings", json.dumps({"kind": "word"}), "--texts", tmp_path / "corpus.parquet"),
+        *(
+            "--settings",
+            json.dumps({"kind": "word", "vocab_size": 300}),
+            "--texts",
+            tmp_path / "corpus.parquet",
+        ),
         *("--tokenizer", tmp_path / "tokenizer", "--tokens", tmp_path / "tokens.npy"),
     )
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "tokenizer")

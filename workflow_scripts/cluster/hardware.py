@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from workflow_scripts.cluster import memory
-from workflow_scripts.cluster.memory import GB, Plan, Shape, Zero
+from workflow_scripts.cluster.memory import GB, Layout, Shape, Zero
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.models import Model
 from workflow_scripts.core.errors import UserError
@@ -66,19 +66,19 @@ def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
     """
     section = config.models[model]
     shape = shape_of(section)
-    name, plan = _chosen(config, model, shape)
+    name, layout = _chosen(config, model, shape)
     growth = 2 ** (attempt - 1)
     seconds = training_seconds(config, model, tokens)
     # Without a GPU all is in the host's memory, as if it were offloaded.
-    held = replace(plan, offload=plan.offload or section.gpus == 0)
+    held = replace(layout, offload=layout.offload or section.gpus == 0)
     return Request(
-        gpu=0 if section.gpus == 0 else plan.ranks,
+        gpu=0 if section.gpus == 0 else layout.ranks,
         gpu_model=name,
         nodes=section.nodes,
-        zero=plan.zero,
-        offload=plan.offload,
-        checkpointing=plan.checkpointing,
-        micro_batch=_halved(plan.micro_batch, attempt - 1),
+        zero=layout.zero,
+        offload=layout.offload,
+        checkpointing=layout.checkpointing,
+        micro_batch=_halved(layout.micro_batch, attempt - 1),
         mem_mb=growth * math.ceil(memory.host(shape, held) / 1e6),
         runtime_min=growth * (START_MINUTES + math.ceil(TIME_MARGIN * seconds / 60)),
     )
@@ -92,12 +92,12 @@ def scoring(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
     """
     section = config.models[model]
     shape = shape_of(section)
-    name, plan = _chosen(config, model, shape)
+    name, layout = _chosen(config, model, shape)
     growth = 2 ** (attempt - 1)
     seconds = scoring_seconds(config, model, tokens)
-    alone = replace(plan, ranks=1, zero=0, offload=False, checkpointing=False)
+    alone = replace(layout, ranks=1, zero=0, offload=False, checkpointing=False)
     return Request(
-        gpu=min(1, plan.ranks if section.gpus is None else section.gpus),
+        gpu=min(1, layout.ranks if section.gpus is None else section.gpus),
         gpu_model=name,
         nodes=1,
         zero=0,
@@ -115,9 +115,9 @@ def training_seconds(config: Config, model: str, tokens: int) -> float:
     Gradient checkpointing adds another forward pass, 2 more.
     """
     shape = shape_of(config.models[model])
-    name, plan = _chosen(config, model, shape)
-    operations = (8 if plan.checkpointing else 6) * shape.params * tokens
-    return operations / (plan.ranks * config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
+    name, layout = _chosen(config, model, shape)
+    operations = (8 if layout.checkpointing else 6) * shape.params * tokens
+    return operations / (layout.ranks * config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
 
 
 def scoring_seconds(config: Config, model: str, tokens: int) -> float:
@@ -141,29 +141,29 @@ def shape_of(model: Model) -> Shape:
     return Shape.of(model.params or ASSUMED_PARAMS, model.family, model.width, model.layers)
 
 
-def _chosen(config: Config, model: str, shape: Shape) -> tuple[str, Plan]:
-    """Return the GPU model and the plan: the first that fits of those the entry allows."""
+def _chosen(config: Config, model: str, shape: Shape) -> tuple[str, Layout]:
+    """Return the GPU model and the layout: the first that fits of those the entry allows."""
     section = config.models[model]
     length = config.training.max_length
     if section.gpus == 0:
-        return section.gpu_model or min(config.hardware), Plan(1, largest_micro_batch(config, 1))
-    plans = list(_plans(config, section))
-    for name, plan in plans:
-        if memory.fits(shape, plan, length, config.hardware[name].memory_gb * GB):
-            return name, plan
+        return section.gpu_model or min(config.hardware), Layout(1, largest_micro_batch(config, 1))
+    layouts = list(_layouts(config, section))
+    for name, layout in layouts:
+        if memory.fits(shape, layout, length, config.hardware[name].memory_gb * GB):
+            return name, layout
     if section.gpu_model is not None and section.gpus is not None:
         # Said in full, it is the user's word against an estimate: the thriftiest way is taken.
-        return plans[-1]
+        return layouts[-1]
     raise UserError(
         f"models.{model}: its training fits no GPU of `hardware` in any way that its entry allows; "
         "give it more `gpus`, `offload: true`, or say both `gpu_model` and `gpus` to try anyway"
     )
 
 
-def _plans(config: Config, model: Model) -> Iterator[tuple[str, Plan]]:
-    """Yield GPU models and plans that an entry allows, what is cheapest and fastest first.
+def _layouts(config: Config, model: Model) -> Iterator[tuple[str, Layout]]:
+    """Yield GPU models and layouts that an entry allows, what is cheapest and fastest first.
 
-    ZeRO-3 comes after every plan without it, since it moves all weights between GPUs in every
+    ZeRO-3 comes after every layout without it, since it moves all weights between GPUs in every
     pass; offloading, slower still, comes last. Among the rest the least memory comes first; and
     with the same GPUs, computing activations anew comes before a smaller micro-batch.
     """
@@ -180,7 +180,7 @@ def _plans(config: Config, model: Model) -> Iterator[tuple[str, Plan]]:
                 largest = largest_micro_batch(config, gpus)
                 for micro_batch in _halvings(largest):
                     for checkpointing in (False, True):
-                        yield name, Plan(gpus, micro_batch, zero, offload, checkpointing)
+                        yield name, Layout(gpus, micro_batch, zero, offload, checkpointing)
 
 
 def _gpus(config: Config, model: Model) -> list[tuple[str, int]]:
@@ -224,11 +224,11 @@ def table(config: Config) -> str:
     rows = [head, ("---",) * len(head)]
     for model, section in config.models.items():
         shape = shape_of(section)
-        name, plan = _chosen(config, model, shape)
-        need = memory.training(shape, plan, config.training.max_length)
+        name, layout = _chosen(config, model, shape)
+        need = memory.training(shape, layout, config.training.max_length)
         parts = [getattr(need, part) for part in _PARTS]
-        numbers = [f"{size / GB:.1f}" for size in (*parts, need.total, memory.host(shape, plan))]
-        recompute = "yes" if plan.checkpointing else "no"
-        ways = (f"{plan.ranks} x {name}", str(plan.zero), recompute, str(plan.micro_batch))
+        numbers = [f"{size / GB:.1f}" for size in (*parts, need.total, memory.host(shape, layout))]
+        recompute = "yes" if layout.checkpointing else "no"
+        ways = (f"{layout.ranks} x {name}", str(layout.zero), recompute, str(layout.micro_batch))
         rows.append((model, *ways, *numbers))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

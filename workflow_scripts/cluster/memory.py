@@ -8,17 +8,15 @@ has the table for the paper's models. Nothing here imports torch.
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
-CHANGES_NO_RESULT = "how much of a device's memory the knobs of speed take"
+from workflow_scripts.config.zero import BUCKET, LIVE
+
+CHANGES_NO_RESULT = "how much memory a training needs, whatever its result"
 
 Zero = Literal[0, 2, 3]
 
 GB = 1e9
 USABLE = 0.9
 """The share of a GPU's memory that tensors can fill; the rest is CUDA's, or lost between blocks."""
-BUCKET = 200_000_000
-"""Gradients that ZeRO reduces at once, in elements."""
-LIVE = 300_000_000
-"""Weights that ZeRO-3 keeps whole at once, in elements."""
 LOGIT_BYTES = 14
 """By vocabulary entry and token: logits in bfloat16 and in float32, their softmax, its gradient."""
 RESIDUAL_BYTES = 4
@@ -82,7 +80,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Layout:
     """How a training is spread out.
 
     Attributes:
@@ -90,7 +88,7 @@ class Plan:
         micro_batch: pairs in one forward of one rank.
         zero: DeepSpeed's ZeRO stage, 0 for none.
         offload: whether Adam's moments and the master weights are in the host's memory.
-        checkpointing: whether activations are computed anew in the backward pass.
+        checkpointing: whether activations are computed again in the backward pass.
     """
 
     ranks: int
@@ -118,32 +116,32 @@ class Need:
         return sum(getattr(self, part.name) for part in fields(self))
 
 
-def training(shape: Shape, plan: Plan, max_length: int) -> Need:
+def training(shape: Shape, layout: Layout, max_length: int) -> Need:
     """Return what one GPU holds while it trains on pairs of texts of ``max_length`` tokens.
 
     The worst case: every text is that long, and every token is a response's and so has logits.
     """
-    tokens = 2 * plan.micro_batch * max_length
+    tokens = 2 * layout.micro_batch * max_length
     weights = 4.0 * shape.params
-    share = weights / plan.ranks
+    share = weights / layout.ranks
     layer = weights / shape.layers
-    match plan.zero:
+    match layout.zero:
         case 0:
             held, gradients, optimizer = weights, weights, 2 * weights
             # Data-parallel ranks copy gradients into buckets to reduce them.
-            buffers = weights if plan.ranks > 1 else 0.0
+            buffers = weights if layout.ranks > 1 else 0.0
         case 2:
             held, gradients = weights, share
             optimizer, buffers = 3 * share, 8.0 * BUCKET
         case 3:
             held, gradients = share, share
             optimizer, buffers = 3 * share, 8.0 * BUCKET + max(4.0 * LIVE, 2 * layer)
-    if plan.offload:
+    if layout.offload:
         optimizer = 0.0
     per_layer = tokens * shape.width
     activations = shape.saved * per_layer * shape.layers
     casts = weights / 2
-    if plan.checkpointing:
+    if layout.checkpointing:
         activations = (RESIDUAL_BYTES * shape.layers + shape.saved) * per_layer
         casts = layer / 2
     return Need(
@@ -157,20 +155,20 @@ def training(shape: Shape, plan: Plan, max_length: int) -> Need:
     )
 
 
-def host(shape: Shape, plan: Plan) -> float:
+def host(shape: Shape, layout: Layout) -> float:
     """Return the bytes of the host's memory that a training needs on all ranks together.
 
     Every rank reads the whole model before it takes its share; offloading adds the master weights
     and Adam's moments, once.
     """
     process = 4 * GB
-    return plan.ranks * (process + 5.0 * shape.params) + (12.0 * shape.params * plan.offload)
+    return layout.ranks * (process + 5.0 * shape.params) + (12.0 * shape.params * layout.offload)
 
 
-def fits(shape: Shape, plan: Plan, max_length: int, gpu_bytes: float) -> bool:
+def fits(shape: Shape, layout: Layout, max_length: int, gpu_bytes: float) -> bool:
     """Return whether a training fits GPUs of ``gpu_bytes``.
 
     ZeRO shares weights out only once they are on the GPU, so they must fit it whole, too.
     """
     usable = USABLE * gpu_bytes
-    return max(training(shape, plan, max_length).total, 4.0 * shape.params) <= usable
+    return max(training(shape, layout, max_length).total, 4.0 * shape.params) <= usable

@@ -15,3 +15,8 @@ def first_line(error: BaseException | str) -> str:
     lines = (line.strip() for line in str(error).splitlines())
     nothing = "no message" if isinstance(error, str) else type(error).__name__
     return next(filter(None, lines), nothing)
+
+
+def last_line(output: str) -> str:
+    """Return the last line of a program's output that is not blank."""
+    return first_line("\n".join(reversed(output.splitlines())))

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, final
 
-from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.errors import UserError, first_line
 
-Row = tuple[int, dict[str, Any] | None]
+SourceRow = tuple[int, dict[str, Any] | None]
 """A row's 1-based place in its source, and its fields; None where it is not a JSON object."""
 
 JSON_LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
@@ -39,10 +39,11 @@ class PathSource(_Common):
     path: str
 
 
-Source = HubSource | PathSource
+RowSource = HubSource | PathSource
+"""Where the raw rows of a set come from."""
 
 
-def location(source: Source) -> str:
+def location(source: RowSource) -> str:
     """Return what messages call ``source``: a file's path, or a data set and what of it is read."""
     if "path" in source and not Path(source["path"]).is_dir():
         return source["path"]
@@ -51,7 +52,7 @@ def location(source: Source) -> str:
     return ":".join(part for part in parts if part)
 
 
-def read_rows(source: Source) -> Iterator[Row]:
+def read_rows(source: RowSource) -> Iterator[SourceRow]:
     """Yield the rows of ``source`` in its own order, reading no further than is asked for.
 
     A file is JSON lines (``.jsonl`` or ``.json``, gzipped or not; blank lines are no rows but are
@@ -77,7 +78,7 @@ def read_rows(source: Source) -> Iterator[Row]:
     )
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
+def _json_rows(path: Path) -> Iterator[SourceRow]:
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as lines:
@@ -85,7 +86,8 @@ def _json_rows(path: Path) -> Iterator[Row]:
                 if line.strip():
                     yield number, _json_object(line)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read ({error}); mend or replace it") from error
+        reason = first_line(error)
+        raise UserError(f"{path}: cannot be read ({reason}); fix or replace it") from error
 
 
 def _json_object(line: bytes) -> dict[str, Any] | None:
@@ -97,7 +99,7 @@ def _json_object(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path) -> Iterator[SourceRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -109,11 +111,11 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
                     number += 1
                     yield number, fields
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         raise UserError(f"{path}: cannot be read as Parquet ({reason}); replace it") from error
 
 
-def _dataset_rows(name: str, source: Source) -> Iterator[Row]:
+def _dataset_rows(name: str, source: RowSource) -> Iterator[SourceRow]:
     import datasets
     import pyarrow as pa
     from datasets.exceptions import DatasetsError
@@ -131,12 +133,8 @@ def _dataset_rows(name: str, source: Source) -> Iterator[Row]:
     except (OSError, ValueError, RuntimeError, pa.ArrowException, DatasetsError) as error:
         raise UserError(
             f"{location(source)}: cannot be opened as a data set "
-            f"({_first_line(error.__cause__ or error)}); correct its name, split or revision, "
+            f"({first_line(error.__cause__ or error)}); correct its name, split or revision, "
             "or fetch it where there is a network"
         ) from error
     for number, fields in enumerate(dataset, start=1):
         yield number, dict(fields)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,70 +1,11 @@
-"""Stage ``prepare_data``: four sets of preference pairs, disjoint by prompt, and what was dropped.
-
-Sets are filled in the order test, gt, weak, helpful, so that the test set stays whole where two
-sources share prompts. A set with a source of its own takes the file's first usable rows. Sets that
-name an equal source share it: its rows are shuffled once and each row is dealt to one set.
-DESIGN.md sections 1 and 3.
-"""
+"""Stage ``prepare_data``: four sets of preference pairs, disjoint by prompt, and dropped rows."""
 
 import argparse
 import json
-import logging
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
 
-from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.files import canonical_json, write_json, write_table
-from workflow_scripts.data.formats import MultiTurnError, pair_reader
-from workflow_scripts.data.screening import REPEATS, BadRowError, Pair, Reason
-from workflow_scripts.data.sources import Source, location, read_rows
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-FILLING_ORDER = ("test", "gt", "weak", "helpful")
-
-logger = logging.getLogger(__name__)
-
-Outcome = tuple[int, Pair | BadRowError | MultiTurnError]
-"""A row's number in its source, and what became of it."""
-
-
-class SetSettings(TypedDict):
-    """One set as the resolved configuration has it."""
-
-    size: int
-    source: Source
-
-
-@dataclass(slots=True)
-class FilledSet:
-    """A set of pairs, and the account of the rows it was made from."""
-
-    name: str
-    source: Source
-    asked: int
-    read: int = 0
-    not_single_turn: int = 0
-    dropped: Counter[Reason] = field(default_factory=Counter)
-    pairs: dict[str, Pair] = field(default_factory=dict)
-    """The kept pairs by id, ``{set}-{row number in the source}``, in order."""
-
-    @property
-    def selected(self) -> int:
-        """Rows that were candidates: all that were read but dialogues of several turns."""
-        return self.read - self.not_single_turn
-
-    def account(self) -> dict[str, Any]:
-        """Return this set's entry in ``report.json``."""
-        return {
-            "source": self.source,
-            "revision": self.source.get("revision"),
-            **_figures([self]),
-        }
+from workflow_scripts.core.files import write_json, write_table
+from workflow_scripts.data.pair_sets import counts, fill_sets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,158 +24,13 @@ def run(args: argparse.Namespace) -> None:
     settings = json.loads(args.settings)
     target, seed, max_bad = settings["target"], settings["seed"], settings["max_bad"]
     filled = fill_sets(target, seed, max_bad, settings["sets"])
-    for each in filled:
-        write_table(args.output / f"{each.name}.parquet", _table(each.pairs))
+    for pair_set in filled:
+        write_table(args.output / f"{pair_set.name}.parquet", pair_set.table())
     report = {
         "target": target,
         "seed": seed,
         "max_bad": max_bad,
-        "sets": {each.name: each.account() for each in filled},
-        "totals": _figures(filled),
+        "sets": {pair_set.name: pair_set.account() for pair_set in filled},
+        "totals": counts(filled),
     }
     write_json(args.output / "report.json", report)
-
-
-def fill_sets(
-    target: str, seed: int, max_bad: float, sets: dict[str, SetSettings]
-) -> list[FilledSet]:
-    """Return the four sets, disjoint by prompt, each of at most its size.
-
-    Two shares of bad rows are held against ``max_bad``. For each set, rows with a fault of their
-    own, so that one broken file cannot hide among sound ones. For the target, repeated prompts
-    too: published splits leak into each other, more in one file than over all of them.
-
-    Raises:
-        UserError: as ``run``.
-    """
-    sharers = Counter(canonical_json(each["source"]) for each in sets.values())
-    decks: dict[str, Iterator[Outcome]] = {}
-    owners: dict[str, str] = {}
-    filled: list[FilledSet] = []
-    for name in FILLING_ORDER:
-        source = sets[name]["source"]
-        key = canonical_json(source)
-        where = f"{target}.{name} from {location(source)}"
-        try:
-            if key not in decks:
-                deck = read_outcomes(source)
-                decks[key] = shuffled(deck, target, seed) if sharers[key] > 1 else deck
-            one = FilledSet(name, source, asked=sets[name]["size"])
-            _fill(one, decks[key], owners)
-        except UserError as error:
-            raise UserError(f"{target}.{name}: {error}") from error
-        own_faults = Counter({r: n for r, n in one.dropped.items() if r not in REPEATS})
-        _refuse_too_many_bad(where, own_faults, one.selected, max_bad)
-        _require_pairs(where, one)
-        filled.append(one)
-    dropped = sum((one.dropped for one in filled), Counter[Reason]())
-    _refuse_too_many_bad(
-        f"{target}, all sets", dropped, sum(one.selected for one in filled), max_bad
-    )
-    return filled
-
-
-def read_outcomes(source: Source) -> Iterator[Outcome]:
-    """Yield each row of ``source`` as a pair, or as the reason why it is none.
-
-    Raises:
-        UserError: if the source cannot be read.
-    """
-    read_pair = pair_reader(source["format"], source.get("columns", {}))
-    for number, fields in read_rows(source):
-        try:
-            if fields is None:
-                raise BadRowError(Reason.NOT_JSON, "no JSON object on this line")
-            yield number, read_pair(fields)
-        except (BadRowError, MultiTurnError) as outcome:
-            # A traceback would keep the whole raw row alive while a shared source is shuffled.
-            yield number, outcome.with_traceback(None)
-
-
-def shuffled(deck: Iterator[Outcome], target: str, seed: int) -> Iterator[Outcome]:
-    """Return ``deck`` in an order that only ``target``, ``seed`` and its length decide.
-
-    The generator is NumPy's default, seeded with the SHA-256 of ``{target}/{seed}``.
-    """
-    import numpy as np
-
-    cards = list(deck)
-    digest = sha256(f"{target}/{seed}".encode()).digest()
-    order = np.random.default_rng(int.from_bytes(digest)).permutation(len(cards))
-    return (cards[i] for i in order)
-
-
-def _fill(one: FilledSet, deck: Iterator[Outcome], owners: dict[str, str]) -> None:
-    """Draw rows until ``one`` has what it asked for, and enter its prompts into ``owners``."""
-    for number, outcome in deck:
-        one.read += 1
-        if isinstance(outcome, Pair):
-            outcome = _first_of_its_prompt(outcome, one.name, owners)
-        if isinstance(outcome, MultiTurnError):
-            one.not_single_turn += 1
-        elif isinstance(outcome, BadRowError):
-            one.dropped[outcome.reason] += 1
-            logger.warning("%s:%d: dropped: %s", location(one.source), number, outcome)
-        else:
-            owners[outcome.prompt] = one.name
-            one.pairs[f"{one.name}-{number:06d}"] = outcome
-            if len(one.pairs) == one.asked:
-                return
-
-
-def _first_of_its_prompt(pair: Pair, name: str, owners: dict[str, str]) -> Pair | BadRowError:
-    owner = owners.get(pair.prompt)
-    if owner is None:
-        return pair
-    if owner == name:
-        return BadRowError(Reason.DUPLICATE_PROMPT, f"an earlier row of {name} has this prompt")
-    return BadRowError(Reason.PROMPT_IN_OTHER_SET, f"{owner} has this prompt")
-
-
-def _refuse_too_many_bad(
-    where: str, dropped: Counter[Reason], selected: int, max_bad: float
-) -> None:
-    bad = dropped.total()
-    if not selected or bad / selected <= max_bad:
-        return
-    [(commonest, count)] = dropped.most_common(1)
-    raise UserError(
-        f"{where}: {bad} of {selected} rows are bad ({bad / selected:.1%}), more than max_bad "
-        f"{max_bad:.1%}; commonest: {commonest} ({count}). The log names every row: mend them, "
-        "check the source's format and columns, or raise max_bad"
-    )
-
-
-def _require_pairs(where: str, one: FilledSet) -> None:
-    if not one.pairs:
-        raise UserError(
-            f"{where}: no pair left (rows read {one.read}, not single-turn {one.not_single_turn}, "
-            f"dropped {one.dropped.total()}); give it a source with more rows, or ask for fewer in "
-            "the sets that share it"
-        )
-    if len(one.pairs) < one.asked:
-        logger.warning("%s: %d pairs where %d were asked", where, len(one.pairs), one.asked)
-
-
-def _figures(filled: list[FilledSet]) -> dict[str, Any]:
-    """Return the counts of rows over ``filled``."""
-    return {
-        "asked": sum(one.asked for one in filled),
-        "read": sum(one.read for one in filled),
-        "not_single_turn": sum(one.not_single_turn for one in filled),
-        "selected": sum(one.selected for one in filled),
-        "dropped": dict(sum((one.dropped for one in filled), Counter[Reason]())),
-        "kept": sum(len(one.pairs) for one in filled),
-    }
-
-
-def _table(pairs: dict[str, Pair]) -> "pa.Table":
-    import pyarrow as pa
-
-    columns = {
-        "id": list(pairs),
-        "prompt": [pair.prompt for pair in pairs.values()],
-        "chosen": [pair.chosen for pair in pairs.values()],
-        "rejected": [pair.rejected for pair in pairs.values()],
-    }
-    return pa.table(columns, schema=pa.schema([(name, pa.string()) for name in columns]))

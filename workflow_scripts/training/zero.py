@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workflow_scripts.cluster.memory import BUCKET, LIVE
+from workflow_scripts.config.zero import BUCKET, LIVE
 from workflow_scripts.runtime import ranks
 from workflow_scripts.training.execution import Execution
 from workflow_scripts.training.resume import MOMENTS, WEIGHT

@@ -1,0 +1,191 @@
+"""What would run now, on which GPUs, for how long, and how much of the disk it takes."""
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from workflow_scripts.cluster import hardware, work
+from workflow_scripts.cluster.partitions import Partition, partition_for
+from workflow_scripts.cluster.work import Work
+from workflow_scripts.config import matrix
+from workflow_scripts.config.experiment import Config
+from workflow_scripts.core.errors import UserError, last_line
+from workflow_scripts.core.files import read_json
+
+GB = 1e9
+BASE_MODELS = Path("results/models")
+
+
+@dataclass(frozen=True)
+class WorkflowPlan:
+    """What would run now.
+
+    Attributes:
+        works: every training and reading, with its seconds.
+        measured: models whose seconds come from records of finished trainings.
+        finished: number of finished trainings.
+        bytes: what the checkpoints and base models will take on disk.
+    """
+
+    works: list[Work]
+    measured: set[str]
+    finished: int
+    bytes: int
+
+    @property
+    def trainings(self) -> list[Work]:
+        """The trainings alone."""
+        return [item for item in self.works if item.trains]
+
+
+def outputs(config: Mapping[str, Any], snakefile: str, started_in: str) -> dict[str, bool]:
+    """Return every output of the workflow, and whether it would be made now.
+
+    Snakemake itself is asked, since only Snakemake knows what its rules and triggers rerun.
+
+    Args:
+        config: the whole configuration.
+        snakefile: the workflow's Snakefile.
+        started_in: the folder in which its profiles are looked for.
+
+    Raises:
+        UserError: if it fails.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(config, file)
+        file.flush()
+        summary = subprocess.run(
+            [
+                *(sys.executable, "-m", "snakemake", "--summary", "--nolock"),
+                *("--snakefile", snakefile, "--directory", str(Path.cwd())),
+                *("--configfile", file.name, "--", "all"),
+            ],
+            cwd=started_in,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if summary.returncode:
+        raise UserError(
+            f"snakemake --summary failed: {last_line(summary.stderr)}; run it by hand to see more"
+        )
+    rows = csv.DictReader(summary.stdout.splitlines(), delimiter="\t")
+    return {row["output_file"]: row["plan"] == "update pending" for row in rows}
+
+
+def planned(config: Config, pending: Mapping[str, bool]) -> WorkflowPlan:
+    """Return what would run.
+
+    Args:
+        config: the whole configuration.
+        pending: as `outputs` returns them: whether each output would be made now.
+    """
+    works = [item for path, now in pending.items() if now and (item := work.of(config, path))]
+    records = {
+        path: item
+        for path, now in pending.items()
+        if not now and path.endswith("train.json") and (item := work.of(config, path))
+    }
+    rates = _measured_rates(records)
+    works = [
+        replace(item, seconds=rates[item.model] * item.tokens / max(1, item.gpus))
+        if item.trains and item.model in rates
+        else item
+        for item in works
+    ]
+    return WorkflowPlan(works, set(rates), len(records), _disk(config, pending, works))
+
+
+def _measured_rates(records: Mapping[str, Work]) -> dict[str, float]:
+    """Return GPU-seconds a token of each model's finished trainings.
+
+    Tokens are those that the estimate counts, texts at their greatest length, so that the rate
+    carries over to trainings that are counted likewise.
+    """
+    seconds: dict[str, float] = defaultdict(float)
+    tokens: dict[str, float] = defaultdict(float)
+    for path, item in records.items():
+        record = read_json(path)
+        seconds[item.model] += record["seconds"] * record["ranks"]
+        tokens[item.model] += item.tokens
+    return {model: seconds[model] / tokens[model] for model in seconds}
+
+
+def _disk(config: Config, pending: Mapping[str, bool], works: Iterable[Work]) -> int:
+    """Return the bytes that stay: kept checkpoints and base models."""
+    kept = sum(
+        work.checkpoint_bytes(config, item.model)
+        for item in works
+        if item.trains and (config.keep_checkpoints or "/weak_to_strong/" not in item.folder)
+    )
+    base_models = (Path(path) for path, now in pending.items() if now)
+    names = (path.name for path in base_models if path.parent == BASE_MODELS)
+    fetched = (name for name in names if config.models[name].pretrain is None)
+    return kept + sum(work.checkpoint_bytes(config, name) for name in fetched)
+
+
+def gpu_hours(works: Iterable[Work]) -> float:
+    """Return the GPU-hours of all of ``works``."""
+    return sum(item.seconds * max(1, item.gpus) for item in works) / 3600
+
+
+def table(config: Config, plan: WorkflowPlan, partitions: Sequence[Partition]) -> Table:
+    """Return a row a model: its GPUs, its partition, its trainings and GPU-hours."""
+    shown = Table(title="What would run now", title_justify="left")
+    for column in ("model", "GPUs", "partition"):
+        shown.add_column(column)
+    for column in ("trainings", "GPU-hours", "GPU-hours by"):
+        shown.add_column(column, justify="right")
+    for model in config.models:
+        works = [item for item in plan.works if item.model == model]
+        trainings = [item for item in works if item.trains]
+        if not works:
+            continue
+        gpus = max(item.gpus for item in works)
+        request = hardware.request(config, model, tokens=1)
+        partition = partition_for(partitions, request.gpu_model, gpus, request.nodes)
+        shown.add_row(
+            model,
+            f"{gpus} x {request.gpu_model}" if gpus else "none",
+            partition.name if partition else "-",
+            f"{len(trainings):,}",
+            f"{gpu_hours(works):,.1f}",
+            "records" if model in plan.measured else "parameters",
+        )
+    shown.add_section()
+    everything = f"{gpu_hours(plan.works):,.1f}"
+    shown.add_row("all", "", "", f"{len(plan.trainings):,}", everything, "")
+    return shown
+
+
+def notes(config: Config, plan: WorkflowPlan) -> Iterator[str]:
+    """Yield what the table leaves out: the cost without sharing, Slurm jobs, disk."""
+    if not plan.works:
+        yield f"Nothing needs a GPU; {plan.finished:,} trainings are finished."
+        return
+    folders = {item.folder for item in plan.works}
+    copies = work.copies(config, matrix.cells(config), folders)
+    # Pretraining is no part of a cell.
+    times = {folder: max(1, number) for folder, number in copies.items()}
+    alone = sum(times[item.folder] for item in plan.trainings)
+    hours = sum(gpu_hours([item]) * times[item.folder] for item in plan.works)
+    yield (
+        f"If every cell were run by itself, without sharing what cells have in common: {alone:,} "
+        f"trainings, {hours:,.1f} GPU-hours."
+    )
+    yield f"Slurm jobs: {len(folders):,}. Finished trainings: {plan.finished:,}."
+    yield f"Disk: {plan.bytes / GB:,.1f} GB of checkpoints and base models."
+    if not plan.measured:
+        yield (
+            f"GPU-hours are estimates from parameters and the longest texts, at "
+            f"{hardware.UTILISATION:.0%} of each GPU's peak, until a model has finished trainings."
+        )
