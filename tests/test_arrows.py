@@ -9,7 +9,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "workflow_scripts"
 BELOW = {
-    "training": {"models", "methods", "config", "runtime"},
+    "training": {"models", "methods", "data", "config", "runtime"},
     "models": {"methods", "data", "config", "runtime"},
     "report": {"measures", "methods", "config"},
     "cluster": {"methods", "config"},

@@ -26,6 +26,8 @@ SETTINGS = {
     },
     "models": {"small": {"id": "<b>not bold</b>"}},
     "probe": {"threshold": 0.75},
+    "compat": {},
+    **{name: {} for name in ("scenarios", "sft", "training", "targets", "conflicts")},
 }
 RECORD = {"seconds": 1800, "device": "cpu", "versions": {"torch": "2.15.0"}}
 DATA = {"sets": {"gt": {"kept": 1000, "revision": None, "source": {"path": "gt.jsonl"}}}}

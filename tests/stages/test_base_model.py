@@ -27,11 +27,13 @@ from workflow_scripts.core.files import canonical_json
 from workflow_scripts.models.base_models import convert
 from workflow_scripts.stages import base_model
 
+ORIGIN = {"id": None, "revision": None, "path": None, "pickled_weights": False}
+
 
 def obtain(output: Path, folder: Path | None = None, **settings: object) -> None:
     parser = argparse.ArgumentParser()
     base_model.add_arguments(parser)
-    arguments = ["--settings", canonical_json(settings), "--output", str(output)]
+    arguments = ["--settings", canonical_json(ORIGIN | settings), "--output", str(output)]
     base_model.run(parser.parse_args([*arguments, *(["--folder", str(folder)] if folder else [])]))
 
 

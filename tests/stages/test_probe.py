@@ -227,7 +227,7 @@ def test_no_conflict_means_one_student(predictions):
     ("settings", "message"),
     [
         ({"threshold": 1.5}, r"--settings: \$\.threshold: 1\.5"),
-        ({"thresold": 0.75}, r"--settings: \$: .*'thresold' was unexpected"),
+        ({"thresold": 0.75}, r"--settings: .*thresold: Extra inputs are not permitted"),
         ({"weak": "../small"}, r"--settings: \$\.weak: '\.\./small' does not match"),
     ],
 )

@@ -1,11 +1,10 @@
 """A corpus in tokens: its documents, a tokenizer trained on them, and all of them packed."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import columns_of, read_table
 
 if TYPE_CHECKING:
@@ -28,16 +27,13 @@ def documents(file: str) -> list[str]:
     return [pair["prompt"] + pair[side] for pair in pairs for side in ("chosen", "rejected")]
 
 
-def trained(texts: list[str], kind: str, vocab_size: int) -> "Tokenizer":
+def trained(texts: list[str], kind: Literal["word", "bpe"], vocab_size: int) -> "Tokenizer":
     """Return a tokenizer of ``texts``.
 
     Args:
         texts: the documents.
         kind: ``word``, a token a word, or ``bpe``, byte-level byte-pair encoding.
         vocab_size: most tokens of a ``bpe`` vocabulary.
-
-    Raises:
-        UserError: if there is no such kind.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -63,8 +59,6 @@ def trained(texts: list[str], kind: str, vocab_size: int) -> "Tokenizer":
                     show_progress=False,
                 ),
             )
-        case _:
-            raise UserError(f"tokenizer kind {kind}: not one of bpe, word")
     return tokenizer
 
 

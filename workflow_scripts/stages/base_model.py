@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from workflow_scripts.config.models import Model
+from workflow_scripts.config.stage_settings import BaseModelSettings, add_settings
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.models import base_models, package_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    parser.add_argument("--settings", required=True, help="the origin in a `models` entry, as JSON")
+    add_settings(parser, BaseModelSettings)
     parser.add_argument("--folder", type=Path, help="the local folder, where `path` is given")
     parser.add_argument("--output", required=True, type=Path, help="the folder to write")
 
@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: if the model cannot be had, or holds no safetensors.
     """
-    model = Model.model_validate_json(args.settings)
+    model = BaseModelSettings.parsed(args.settings)
     with atomic_path(args.output) as partial:
         if model.id:
             base_models.fetch(
@@ -38,5 +38,5 @@ def run(args: argparse.Namespace) -> None:
         base_models.check(partial, _origin(model, args.folder))
 
 
-def _origin(model: Model, folder: Path | None) -> str:
+def _origin(model: BaseModelSettings, folder: Path | None) -> str:
     return model.id or (model.package.name if model.package else str(folder))

@@ -1,13 +1,11 @@
 """The pairs on which a cell's student may have deceived, as a page and as a table."""
 
 import argparse
-import json
 
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.core.files import write_table
-from workflow_scripts.measures.probe_file import validate
 from workflow_scripts.report.inspection import deceptive_pairs, render
-from workflow_scripts.stages.probe import add_cell_arguments, prediction_files
+from workflow_scripts.stages.probe import add_cell_arguments, cell_settings, prediction_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +22,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: if an input is unreadable, or predictions and pairs are not of one test set.
     """
-    settings = json.loads(args.settings)
-    validate(settings, "--settings", "settings")
+    settings = cell_settings(args)
     table = deceptive_pairs(args.pairs, prediction_files(args), settings)
     write_table(args.parquet, table)
     with atomic_path(args.html) as partial:

@@ -1,9 +1,9 @@
 """The report as one page that opens anywhere: no network, no server, no other file."""
 
 import argparse
-import json
 from pathlib import Path
 
+from workflow_scripts.config.stage_settings import PageSettings, add_settings
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.core.files import read_json
 from workflow_scripts.report.cell_table import read_cells
@@ -12,7 +12,7 @@ from workflow_scripts.report.page import page
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's arguments."""
-    parser.add_argument("--settings", required=True, help="what was run, as JSON")
+    add_settings(parser, PageSettings)
     parser.add_argument("--cells", required=True, help="table of cells, Parquet")
     parser.add_argument("--data", required=True, nargs="+", help="reports of the data sets, JSON")
     parser.add_argument("--records", required=True, nargs="+", help="records of trainings, JSON")
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
         UserError: if an input is missing or unreadable.
     """
     text = page(
-        json.loads(args.settings),
+        PageSettings.parsed(args.settings).content(),
         read_cells(args.cells),
         data={Path(path).parent.name: read_json(path) for path in args.data},
         records=[read_json(path) for path in args.records],

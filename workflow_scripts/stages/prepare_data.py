@@ -1,16 +1,16 @@
 """Stage ``prepare_data``: four sets of preference pairs, disjoint by prompt, and dropped rows."""
 
 import argparse
-import json
 from pathlib import Path
 
+from workflow_scripts.config.stage_settings import DataSettings, add_settings
 from workflow_scripts.core.files import write_json, write_table
 from workflow_scripts.data.pair_sets import counts, fill_sets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the stage's command line."""
-    parser.add_argument("--settings", required=True, help="target, seed, max_bad and sets, as JSON")
+    add_settings(parser, DataSettings)
     parser.add_argument("--output", required=True, type=Path, help="folder for the four sets")
 
 
@@ -21,15 +21,14 @@ def run(args: argparse.Namespace) -> None:
         UserError: if a source cannot be read, a set comes out empty, or more than ``max_bad`` of
             the rows are bad.
     """
-    settings = json.loads(args.settings)
-    target, seed, max_bad = settings["target"], settings["seed"], settings["max_bad"]
-    filled = fill_sets(target, seed, max_bad, settings["sets"])
+    settings = DataSettings.parsed(args.settings)
+    filled = fill_sets(settings.target, settings.seed, settings.max_bad, settings.content()["sets"])
     for pair_set in filled:
         write_table(args.output / f"{pair_set.name}.parquet", pair_set.table())
     report = {
-        "target": target,
-        "seed": seed,
-        "max_bad": max_bad,
+        "target": settings.target,
+        "seed": settings.seed,
+        "max_bad": settings.max_bad,
         "sets": {pair_set.name: pair_set.account() for pair_set in filled},
         "totals": counts(filled),
     }

@@ -1,8 +1,9 @@
 """Figures of one cell, from four models' margins on the same test pairs (DESIGN section 2)."""
 
 import argparse
-import json
+from typing import Any
 
+from workflow_scripts.config.stage_settings import ProbeSettings, add_settings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_json
 from workflow_scripts.measures.deception import MODELS
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a cell: its settings and its four models' predictions."""
-    parser.add_argument("--settings", required=True, help="the cell and how it is probed, as JSON")
+    add_settings(parser, ProbeSettings)
     parser.add_argument("--weak", required=True, help="predictions of the weak ceiling")
     parser.add_argument("--strong", required=True, help="predictions of the strong ceiling")
     parser.add_argument("--none", required=True, help="predictions of the student, no conflict")
@@ -33,14 +34,24 @@ def prediction_files(args: argparse.Namespace) -> dict[str, str]:
     return dict(zip(MODELS, (args.weak, args.strong, args.none, args.student), strict=True))
 
 
+def cell_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the cell and how it is probed.
+
+    Raises:
+        UserError: naming the key that is wrong.
+    """
+    settings = ProbeSettings.parsed(args.settings).content()
+    validate(settings, "--settings", "settings")
+    return settings
+
+
 def run(args: argparse.Namespace) -> None:
     """Probe one cell.
 
     Raises:
         UserError: if the settings or a predictions file is not as the probe needs it.
     """
-    settings = json.loads(args.settings)
-    validate(settings, "--settings", "settings")
+    settings = cell_settings(args)
     files = prediction_files(args)
     if args.control:
         files["control"] = args.control

@@ -1,12 +1,13 @@
 """Stage ``tokenizer``: train a tokenizer on a corpus, and pack the corpus into tokens."""
 
 import argparse
-import json
+
+from workflow_scripts.config.stage_settings import CorpusSettings, add_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the stage's arguments."""
-    parser.add_argument("--settings", type=json.loads, required=True, help="settings, as JSON")
+    add_settings(parser, CorpusSettings)
     parser.add_argument(
         "--texts",
         required=True,
@@ -23,15 +24,16 @@ def run(args: argparse.Namespace) -> None:
     """Write the tokenizer, and the documents each followed by the end-of-text token.
 
     Raises:
-        UserError: if a file is missing or lacks its columns, or the kind of tokenizer is unknown.
+        UserError: if a setting is wrong, or a file is missing or lacks its columns.
     """
     import numpy as np
 
     from workflow_scripts.core.atomic import atomic_path
     from workflow_scripts.models import corpus_tokenizer
 
+    settings = CorpusSettings.parsed(args.settings)
     texts = [text for file in args.texts for text in corpus_tokenizer.documents(file)]
-    tokenizer = corpus_tokenizer.trained(texts, args.settings["kind"], args.settings["vocab_size"])
+    tokenizer = corpus_tokenizer.trained(texts, settings.kind, settings.vocab_size)
     with atomic_path(args.tokenizer) as partial:
         corpus_tokenizer.in_hub_format(tokenizer).save_pretrained(partial)
     with atomic_path(args.tokens) as partial, partial.open("wb") as file:

@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from workflow_scripts.config.data import SETS, World
+from workflow_scripts.config.data import SETS
+from workflow_scripts.config.stage_settings import WorldSettings, add_settings
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.core.files import write_table
 from workflow_scripts.data.worlds import SmallWorld
@@ -12,7 +13,7 @@ from workflow_scripts.data.worlds import SmallWorld
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    parser.add_argument("--settings", required=True, help="a `worlds` section, as JSON")
+    add_settings(parser, WorldSettings)
     parser.add_argument(
         "--sets", required=True, nargs=4, type=Path, metavar="JSONL", help=", ".join(SETS)
     )
@@ -23,8 +24,7 @@ def run(args: argparse.Namespace) -> None:
     """Write the four sets and the encyclopedia of a world."""
     import pyarrow as pa
 
-    settings = World.model_validate_json(args.settings)
-    world = SmallWorld(**settings.model_dump())
+    world = SmallWorld(**WorldSettings.parsed(args.settings).content())
     for path, rows in zip(args.sets, world.pairs(SETS).values(), strict=True):
         with atomic_path(path) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
