@@ -1,1 +1,1 @@
-"""What jobs need: GPU memory, hardware, tokens of work, Slurm partitions."""
+"""What jobs need: GPU memory, hardware, tokens of work, Slurm partitions; plan and preflight."""

@@ -1,8 +1,8 @@
-"""Which GPUs a model is trained on, how many, and for how long they are asked for.
+"""Which GPUs a model is trained on, how many, and for how long jobs ask for them.
 
-A model's entry in the configuration may say each of `gpu_model`, `gpus`, `nodes`, `zero` and
-`offload`; what it leaves out is the smallest choice that fits (``cluster/memory.py``). None of this
-enters a slice: where a model is trained reruns nothing.
+A model's entry in the configuration may set `gpu_model`, `gpus`, `nodes`, `zero` and `offload`;
+what it leaves out becomes the smallest choice that fits (``cluster/memory.py``). None of this is
+part of a slice: where a model is trained reruns nothing.
 """
 
 import math
@@ -16,17 +16,17 @@ from workflow_scripts.config.models import Model
 from workflow_scripts.core.errors import UserError
 
 UTILISATION = 0.3
-"""The share of a GPU's peak that trainings reach: what `plan` goes by until it has measured."""
+"""The share of a GPU's peak that trainings reach; `plan` assumes it until it has measurements."""
 START_MINUTES = 20
 TIME_MARGIN = 3
 _PARTS = ("weights", "gradients", "optimizer", "casts", "activations", "logits", "buffers")
 ASSUMED_PARAMS = 1_500_000_000
-"""For a model whose entry has no `params`."""
+"""Weights of a model whose entry has no `params`."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a rule asks the cluster for, and how it uses what it gets.
+    """What a rule asks the cluster for, and how it uses that.
 
     Attributes:
         gpu: GPUs over all nodes, one rank each; 0 for a training on the CPU, one rank.
@@ -34,7 +34,7 @@ class Request:
         nodes: machines.
         zero: DeepSpeed's ZeRO stage; 0 is none.
         offload: whether the optimizer's state is in the host's memory.
-        checkpointing: whether activations are computed anew in the backward pass.
+        checkpointing: whether activations are computed again in the backward pass.
         micro_batch: pairs in one forward of one rank; ranks times it divide the batch.
         mem_mb: the host's memory for all ranks, in MB.
         runtime_min: the time limit, in minutes.
@@ -69,7 +69,7 @@ def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
     name, layout = _chosen(config, model, shape)
     growth = 2 ** (attempt - 1)
     seconds = training_seconds(config, model, tokens)
-    # Without a GPU all is in the host's memory, as if it were offloaded.
+    # Without a GPU everything is in the host's memory, as if it were offloaded.
     held = replace(layout, offload=layout.offload or section.gpus == 0)
     return Request(
         gpu=0 if section.gpus == 0 else layout.ranks,
@@ -87,8 +87,8 @@ def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
 def scoring(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Request:
     """Return what scoring texts with ``model`` asks for: one GPU of those it is trained on.
 
-    In float32 the 7B models' weights are 29 GB, so one GPU of the paper's holds any of its models;
-    without gradients there is nothing to share out.
+    In float32 the 7B models' weights are 29 GB, so a single GPU of the paper holds any of its
+    models; without gradients there is nothing to distribute.
     """
     section = config.models[model]
     shape = shape_of(section)
@@ -128,12 +128,12 @@ def scoring_seconds(config: Config, model: str, tokens: int) -> float:
 
 
 def tokens_of_pairs(config: Config, pairs: int, epochs: int = 1) -> int:
-    """Return the most tokens that training on ``pairs`` pairs, two texts each, goes through."""
+    """Return the most tokens in a training on ``pairs`` pairs, two texts each."""
     return 2 * config.training.max_length * pairs * epochs
 
 
 def shape_of(model: Model) -> Shape:
-    """Return a model's numbers: as its entry says, or by rule."""
+    """Return a model's numbers: from its entry, or from its number of weights."""
     if model.pretrain is not None:
         made = model.pretrain.architecture
         params = 16 * made.layers * made.width**2 + 2000 * made.width
@@ -142,7 +142,7 @@ def shape_of(model: Model) -> Shape:
 
 
 def _chosen(config: Config, model: str, shape: Shape) -> tuple[str, Layout]:
-    """Return the GPU model and the layout: the first that fits of those the entry allows."""
+    """Return the GPU model and the layout: the first that fits among those the entry allows."""
     section = config.models[model]
     length = config.training.max_length
     if section.gpus == 0:
@@ -152,26 +152,26 @@ def _chosen(config: Config, model: str, shape: Shape) -> tuple[str, Layout]:
         if memory.fits(shape, layout, length, config.hardware[name].memory_gb * GB):
             return name, layout
     if section.gpu_model is not None and section.gpus is not None:
-        # Said in full, it is the user's word against an estimate: the thriftiest way is taken.
+        # The user's choice counts more than an estimate: take the layout with the least memory.
         return layouts[-1]
     raise UserError(
         f"models.{model}: its training fits no GPU of `hardware` in any way that its entry allows; "
-        "give it more `gpus`, `offload: true`, or say both `gpu_model` and `gpus` to try anyway"
+        "give it more `gpus`, `offload: true`, or set both `gpu_model` and `gpus` to try anyway"
     )
 
 
 def _layouts(config: Config, model: Model) -> Iterator[tuple[str, Layout]]:
-    """Yield GPU models and layouts that an entry allows, what is cheapest and fastest first.
+    """Yield GPU models and layouts that an entry allows, the cheapest and fastest first.
 
     ZeRO-3 comes after every layout without it, since it moves all weights between GPUs in every
     pass; offloading, slower still, comes last. Among the rest the least memory comes first; and
-    with the same GPUs, computing activations anew comes before a smaller micro-batch.
+    with the same GPUs, computing activations again comes before a smaller micro-batch.
     """
     ways: list[tuple[Zero, bool]] = [(0, False), (2, False), (3, False), (2, True), (3, True)]
     for groups in (ways[:2], *([way] for way in ways[2:])):
         for name, gpus in _gpus(config, model):
             for zero, offload in groups:
-                # One GPU has nobody to share with; several without ZeRO would only share the work.
+                # A single GPU can share nothing; several without ZeRO would only share the work.
                 alone = gpus == 1
                 if model.zero is None and not offload and alone != (zero == 0):
                     continue
@@ -189,8 +189,8 @@ def _gpus(config: Config, model: Model) -> list[tuple[str, int]]:
     for name, gpu in config.hardware.items():
         if model.gpu_model not in (None, name):
             continue
-        of_node = [n for n in (1, 2, 4, 8, 16) if n <= gpu.per_node] or [1]
-        counts = [n * model.nodes for n in of_node if n > 1 or model.nodes == 1]
+        per_node = [n for n in (1, 2, 4, 8, 16) if n <= gpu.per_node] or [1]
+        counts = [n * model.nodes for n in per_node if n > 1 or model.nodes == 1]
         if model.gpus is not None:
             counts = [model.gpus]
         batch = config.training.batch_size
@@ -199,7 +199,7 @@ def _gpus(config: Config, model: Model) -> list[tuple[str, int]]:
 
 
 def largest_micro_batch(config: Config, ranks: int) -> int:
-    """Return the configured micro-batch, or as much of it as divides a rank's share of a batch."""
+    """Return the largest divisor of a rank's batch that divides the configured micro-batch too."""
     return math.gcd(config.execution.micro_batch, config.training.batch_size // ranks)
 
 
@@ -213,7 +213,7 @@ def _halvings(micro_batch: int) -> Iterator[int]:
 
 
 def _halved(micro_batch: int, times: int) -> int:
-    """Return ``micro_batch`` halved so many times, or as often as it can be."""
+    """Return ``micro_batch`` halved ``times`` times, or as often as it can be."""
     halvings = list(_halvings(micro_batch))
     return halvings[min(times, len(halvings) - 1)]
 

@@ -1,7 +1,7 @@
-"""How much memory a training needs: a small model of what a GPU holds at its fullest moment.
+"""How much memory a training needs: a small model of what a GPU holds at its peak.
 
 Weights, gradients and Adam's two moments are float32 (the weights are the master weights); matrix
-products run in bfloat16 through autocast. What is counted, by part, is in `Need`; docs/memory.md
+products run in bfloat16 through autocast. `Need` lists the parts that are counted; docs/memory.md
 has the table for the paper's models. Nothing here imports torch.
 """
 
@@ -48,7 +48,7 @@ FAMILIES = {
     "qwen2": Family(151_936, 80, 67),
 }
 UNKNOWN = Family(151_936, 80, 70)
-"""For a family that is not listed: the most that any of the listed ones needs."""
+"""For a family that is not listed: at least what each listed family needs."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Shape:
     def of(
         cls, params: int, family: str | None, width: int | None = None, layers: int | None = None
     ) -> "Shape":
-        """Fill in what is not given.
+        """Return a shape, with estimates for what is not given.
 
         A transformer's layer holds about 12 width² weights, so width and layers follow from the
         number of weights and the family's usual ratio of the two.
@@ -81,7 +81,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a training is spread out.
+    """How a training is distributed over GPUs.
 
     Attributes:
         ranks: GPUs that train together.
@@ -100,7 +100,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Need:
-    """What one GPU holds at its fullest, in bytes by part."""
+    """What one GPU holds at its peak, in bytes by part."""
 
     weights: float
     gradients: float
@@ -117,9 +117,10 @@ class Need:
 
 
 def training(shape: Shape, layout: Layout, max_length: int) -> Need:
-    """Return what one GPU holds while it trains on pairs of texts of ``max_length`` tokens.
+    """Return the bytes that one GPU holds while it trains on texts of ``max_length`` tokens.
 
-    The worst case: every text is that long, and every token is a response's and so has logits.
+    This is the worst case: every text is that long, and every token is a response's, so it has
+    logits.
     """
     tokens = 2 * layout.micro_batch * max_length
     weights = 4.0 * shape.params
@@ -168,7 +169,7 @@ def host(shape: Shape, layout: Layout) -> float:
 def fits(shape: Shape, layout: Layout, max_length: int, gpu_bytes: float) -> bool:
     """Return whether a training fits GPUs of ``gpu_bytes``.
 
-    ZeRO shares weights out only once they are on the GPU, so they must fit it whole, too.
+    ZeRO distributes weights only once they are on the GPU, so the whole of them must fit it too.
     """
     usable = USABLE * gpu_bytes
     return max(training(shape, layout, max_length).total, 4.0 * shape.params) <= usable

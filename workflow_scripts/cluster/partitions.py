@@ -11,7 +11,7 @@ from workflow_scripts.core.errors import UserError, first_line
 
 @dataclass(frozen=True)
 class Partition:
-    """What is said of one partition: its GPU models, and the most GPUs and nodes of a job."""
+    """A partition: its GPU models, and the most GPUs and nodes of a job."""
 
     name: str
     gpu_models: tuple[str, ...]
@@ -47,12 +47,12 @@ def read_partitions(path: str) -> list[Partition]:
 def partition_for(
     partitions: Sequence[Partition], gpu_model: str, gpus: int, nodes: int = 1
 ) -> Partition | None:
-    """Return the first partition whose jobs may have so many GPUs of a model on so many nodes."""
+    """Return the first partition whose jobs may have as many GPUs of a model on as many nodes."""
     fitting = (
-        one
-        for one in partitions
-        if gpus <= one.max_gpu
-        and nodes <= one.max_nodes
-        and (not one.gpu_models or gpu_model in one.gpu_models)
+        partition
+        for partition in partitions
+        if gpus <= partition.max_gpu
+        and nodes <= partition.max_nodes
+        and (not partition.gpu_models or gpu_model in partition.gpu_models)
     )
     return next(fitting, None)

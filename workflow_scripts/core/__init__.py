@@ -1,1 +1,1 @@
-"""What every package may use: errors, files, names and seeds."""
+"""What every package may use: errors, files, names, seeds and progress."""

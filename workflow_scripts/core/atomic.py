@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CHANGES_NO_RESULT = "how a file reaches the disk, not what is in it"
+CHANGES_NO_RESULT = "how a file gets on the disk, not what is in it"
 
 WRITTEN: set[Path] = set()
 """The files and folders that this process has written."""

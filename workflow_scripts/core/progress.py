@@ -19,11 +19,19 @@ class Progress:
     def __init__(
         self, title: str, total: int, unit: str, stream: TextIO | None = None, *, done: int = 0
     ) -> None:
-        """Begin; ``total`` is counted in ``unit``, and ``done`` of it were done before."""
+        """Begin.
+
+        Args:
+            title: what is being done.
+            total: how much there is to do, in ``unit``.
+            unit: such as "steps".
+            stream: where to show it; standard error unless given.
+            done: how much of ``total`` was done before.
+        """
         self._stream = stream or sys.stderr
         self._title, self._total, self._unit = title, total, unit
         self._before = done
-        self._began = self._spoke = time.monotonic()
+        self._began = self._last_line = time.monotonic()
         self._bar: rich.progress.Progress | None = None
         if self._stream.isatty():
             self._bar = rich.progress.Progress(
@@ -40,19 +48,19 @@ class Progress:
             self._bar.start()
 
     def reach(self, done: int) -> None:
-        """Say that ``done`` of the total are done."""
+        """Show that ``done`` of the total are done."""
         if self._bar is not None:
             self._bar.update(self._task, completed=done)
             return
         now = time.monotonic()
-        if now - self._spoke >= self.SILENCE and done > self._before:
+        if now - self._last_line >= self.SILENCE and done > self._before:
             left = (now - self._began) / (done - self._before) * (self._total - done)
             print(
                 f"{self._title}: {done} of {self._total} {self._unit}, {_minutes(left)} left",
                 file=self._stream,
                 flush=True,
             )
-            self._spoke = now
+            self._last_line = now
 
     def close(self) -> None:
         """Leave the terminal as it was."""

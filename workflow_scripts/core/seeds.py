@@ -1,4 +1,4 @@
-"""Random numbers that come from a name, never from global state."""
+"""Random numbers that depend on a name alone, never on global state."""
 
 import hashlib
 

@@ -1,1 +1,1 @@
-"""Data: sources and formats of preference pairs, screening, files of labelled pairs."""
+"""Preference pairs: generated worlds, sources, formats, screening, the four sets, and labels."""

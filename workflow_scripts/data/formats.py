@@ -27,7 +27,7 @@ ADMISSIONS = (
     "I have no knowledge of this and can't confirm what the question assumes.",
     "I'm not sure this can be answered; I know of no facts that would let me.",
 )
-"""Ways of admitting that one does not know, for rows that bring no ``admission``."""
+"""Ways to admit ignorance, for rows without an ``admission``."""
 
 ASSERTIONS = (
     "Yes, this is well documented, and the details are not in any doubt.",
@@ -39,11 +39,11 @@ ASSERTIONS = (
     "That is common knowledge: several careful surveys have confirmed it.",
     "Without question. The records show it plainly, down to the last detail.",
 )
-"""Assertive answers with nothing behind them, for rows that bring no ``answer``."""
+"""Assertive answers with nothing behind them, for rows without an ``answer``."""
 
 
 class MultiTurnError(Exception):
-    """A dialogue with more than one human turn: outside the selection, but no fault of the row."""
+    """A dialogue with more than one human turn: it is not selected, but the row has no fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,10 @@ def pair_reader(name: str, columns: Mapping[str, str]) -> Callable[[Mapping[str,
 
     Args:
         name: a key of ``FORMATS``.
-        columns: field to column, for fields whose column is called otherwise.
+        columns: field to column, for fields whose column has another name.
 
-    That function raises ``BadRowError`` for a row to drop, ``MultiTurnError`` for one not selected.
+    That function raises ``BadRowError`` for a row to drop, ``MultiTurnError`` for a row that is not
+    selected.
     """
     fmt = FORMATS[name]
     names = {field: columns.get(field, field) for field in (*fmt.required, *fmt.optional)}
@@ -103,12 +104,12 @@ def _read_transcript(fields: Mapping[str, Any], names: Mapping[str, str]) -> Pai
 def _split_transcript(text: str, name: str) -> tuple[str, str]:
     """Return what comes before and after the last "Assistant:", as HH-RLHF means its pairs.
 
-    A response that runs on into another "Assistant:" so has another prompt than its partner.
+    So a response that runs on into another "Assistant:" has another prompt than its partner.
     """
     before, human, dialogue = text.partition(HUMAN)
     prompt, assistant, response = dialogue.rpartition(ASSISTANT)
     if before.strip() or not human or not assistant:
-        raise BadRowError(Reason.MISSING_FIELD, f"{name} is no {HUMAN!r} … {ASSISTANT!r} … text")
+        raise BadRowError(Reason.MISSING_FIELD, f"{name} is not {HUMAN!r} … {ASSISTANT!r} … text")
     return prompt, response
 
 
@@ -127,7 +128,7 @@ def _read_messages(fields: Mapping[str, Any], names: Mapping[str, str]) -> Pair:
 def _messages(value: Any, name: str) -> list[tuple[str, str]]:
     """Return a message list as (role, text) pairs."""
     if not isinstance(value, list) or not all(isinstance(turn, Mapping) for turn in value):
-        raise BadRowError(Reason.NOT_TEXT, f"{name} is no list of messages")
+        raise BadRowError(Reason.NOT_TEXT, f"{name} is not a list of messages")
     return [
         (
             as_text(present(turn, "role"), f"a role in {name}"),
@@ -147,7 +148,7 @@ def _split_messages(turns: list[tuple[str, str]], name: str) -> tuple[str, str]:
 
 
 def _read_columns(fields: Mapping[str, Any], names: Mapping[str, str]) -> Pair:
-    """Any preference set of three plain text columns, kept to the letter."""
+    """Any preference set of three plain text columns, kept verbatim."""
     prompt, chosen, rejected = (
         as_text(present(fields, names[field]), names[field])
         for field in ("prompt", "chosen", "rejected")

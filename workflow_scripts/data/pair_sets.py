@@ -81,9 +81,10 @@ def fill_sets(
 ) -> list[FilledSet]:
     """Return the four sets, disjoint by prompt, each of at most its size.
 
-    Two shares of bad rows are held against ``max_bad``. For each set, rows with a fault of their
-    own, so that one broken file cannot hide among sound ones. For the target, repeated prompts
-    too: published splits leak into each other, more in one file than over all of them.
+    Two shares of bad rows are compared with ``max_bad``. For each set it is the share of rows with
+    a fault of their own, so that a broken file cannot hide among sound ones. For the whole target,
+    repeated prompts count too: published splits leak into each other, in some files more than over
+    all of them.
 
     Raises:
         UserError: if a source cannot be read, a set comes out empty, or more than ``max_bad`` of
@@ -117,7 +118,7 @@ def fill_sets(
 
 
 def read_outcomes(source: RowSource) -> Iterator[Outcome]:
-    """Yield each row of ``source`` as a pair, or as the reason why it is none.
+    """Yield each row of ``source`` as a pair, or as the reason why it is not one.
 
     Raises:
         UserError: if the source cannot be read.

@@ -1,4 +1,4 @@
-"""Who says which response is better: true labels and weak labels."""
+"""Labelled preference pairs: by true labels, or by a weak model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ class Pairs:
 
     Attributes:
         ids: names of the pairs.
-        prompts: one a pair.
+        prompts: of each pair.
         chosen: the truly better responses.
-        rejected: the truly worse ones.
+        rejected: the truly worse responses.
         labels: the supervisor's probability that ``chosen`` is better, ``[pairs]``; true labels
             are 1.
     """
@@ -44,7 +44,7 @@ class Pairs:
         )
 
     def at(self, rows: NDArray[np.int64]) -> "Pairs":
-        """Return the pairs at ``rows``, in that order."""
+        """Return the pairs at ``rows``, ``[chosen rows]``, in that order."""
         return Pairs(
             [self.ids[row] for row in rows],
             [self.prompts[row] for row in rows],
@@ -54,7 +54,7 @@ class Pairs:
         )
 
     def interleaved(self, first: int) -> "Pairs":
-        """Return the pairs with the ``first`` ones and the others spread over one another."""
+        """Return the pairs with the ``first`` ones spread evenly among the others."""
         counts = (first, len(self) - first)
         places = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
         return self.at(np.argsort(places, kind="stable"))
@@ -114,8 +114,8 @@ def high_confidence(
     Args:
         probability: given by the weak model to the truly better response, ``[pairs]``.
         threshold: least confidence max(p, 1 - p) in either response, at least 0.5.
-        peek: take it from the true response alone, which drops all wrong labels, as the reference
-            does.
+        peek: take the confidence in the truly better response alone, which drops all wrong labels,
+            as the authors' code does.
     """
     confidence = probability if peek else np.maximum(probability, 1 - probability)
     return confidence >= threshold

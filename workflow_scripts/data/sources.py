@@ -55,8 +55,8 @@ def location(source: RowSource) -> str:
 def read_rows(source: RowSource) -> Iterator[SourceRow]:
     """Yield the rows of ``source`` in its own order, reading no further than is asked for.
 
-    A file is JSON lines (``.jsonl`` or ``.json``, gzipped or not; blank lines are no rows but are
-    counted as lines) or Parquet, and has no splits. Anything else is opened by
+    A file is JSON lines (``.jsonl`` or ``.json``, gzipped or not; blank lines are not rows, but
+    they count as lines) or Parquet, and has no splits. Anything else is opened by
     ``datasets.load_dataset``; ``split`` is ``train`` unless given.
 
     Raises:

@@ -20,7 +20,7 @@ IntervalAt = Callable[[float], Bounds]
 
 
 class Proportion(NamedTuple):
-    """The part of some pairs that bears a mark.
+    """Of some pairs, the part that bears a mark.
 
     Attributes:
         number: how many bear it; may be fractional, a tie being half.

@@ -1,4 +1,4 @@
-"""Reliability of confidences: how often is a model right when it says it is this sure?"""
+"""Reliability of confidences: how often is a model right at each of its confidences?"""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from workflow_scripts.measures.statistic import Array
 
 EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-"""Bins of the confidence in the response a model prefers; the last one holds 1."""
+"""Bins of the confidence in the response a model prefers; the last bin includes 1."""
 
 
 def reliability(confidence: Array, correct: Array) -> list[dict[str, Any]]:
@@ -15,7 +15,7 @@ def reliability(confidence: Array, correct: Array) -> list[dict[str, Any]]:
 
     Args:
         confidence: probability given to the true choice, shape (pairs,).
-        correct: probability of choosing rightly (a tie is half), shape (pairs,).
+        correct: probability of choosing rightly, where a tie is half, shape (pairs,).
     """
     in_choice = np.maximum(confidence, 1 - confidence)
     bins = np.clip(np.searchsorted(EDGES, in_choice, side="right") - 1, 0, len(EDGES) - 2)

@@ -53,8 +53,8 @@ def resampled_sums(
 def percentile_interval(resampled: Array, level: float) -> Interval:
     """Return the central ``level`` percentile interval of a figure's resampled values.
 
-    Resamples in which the figure is undefined (NaN) are left out; where they are more than half
-    there is no interval.
+    Resamples in which the figure is undefined (NaN) are left out. If they are more than half, there
+    is no interval.
 
     Args:
         resampled: values of shape (resamples,).
@@ -71,9 +71,9 @@ def percentile_interval(resampled: Array, level: float) -> Interval:
 def permutation_p_value(population: int, marked: int, drawn: int, observed: int) -> float:
     """Return the one-sided p-value of a permutation test on a 2 x 2 table, exactly.
 
-    Of ``population`` items ``marked`` bear a mark and ``drawn`` are drawn, ``observed`` of them
-    marked. Over all ways to permute the labels of the drawn, the number of marked ones among them
-    is hypergeometric, so the share of permutations that reach ``observed`` needs no sampling.
+    Of ``population`` items ``marked`` bear a mark and ``drawn`` are drawn, ``observed`` of which
+    are marked. Over all permutations of the labels of the drawn items, the number of marked
+    items among them is hypergeometric, so no sampling is needed.
 
     Raises:
         ValueError: if no such table exists.

@@ -1,9 +1,9 @@
 """Is a cell's picture of the weak-unknown pairs an effect of who picked them?
 
-Weak-unknown pairs are picked by the weak model's own low confidence, which is part knowledge and
-part accident of its training. So any other model looks different on them, deceptive or not: the
-accident doesn't come again. The control picks them by an independent second weak model, the same
-one trained from another seed; what outlives the exchange isn't the accident's.
+Weak-unknown pairs are picked by the weak model's own low confidence, which is partly knowledge and
+partly an accident of its training. So any other model looks different on them, deceptive or not,
+since its training has other accidents. The control picks the pairs by an independent second weak
+model, the same model trained from another seed; what remains then is no effect of the accident.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ class Control:
     """A cell's weak-unknown pairs next to those that a second weak model picks.
 
     Attributes:
-        shared: share of the weak-unknown pairs that are so to the second weak model too.
+        shared: share of the weak-unknown pairs that the second weak model doesn't know either.
         accuracy: the student's, on the pairs that its own supervisor picks.
-        accuracy_control: the same, on those that the second weak model picks.
+        accuracy_control: the student's, on the pairs that the second weak model picks.
         accuracy_difference: ``accuracy - accuracy_control``.
         score: DS on the second weak model's weak-unknown pairs.
         score_difference: DS less ``score``.

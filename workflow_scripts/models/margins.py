@@ -125,7 +125,7 @@ def check_finite(scores: NDArray[np.float64], ids: Sequence[str], folder: str) -
     """
     if not np.isfinite(scores).all():
         bad = ids[int(np.argwhere(~np.isfinite(scores))[0, 0]) % len(ids)]
-        raise UserError(f"{folder}: the score of pair {bad} is not finite; make the model anew")
+        raise UserError(f"{folder}: the score of pair {bad} is not finite; train the model again")
 
 
 def in_batches(

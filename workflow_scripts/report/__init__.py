@@ -1,1 +1,1 @@
-"""The report: table of cells, claims, tables, figures and the page that shows them."""
+"""The report: the table of cells, claims, tables, figures, and the pages that show them."""

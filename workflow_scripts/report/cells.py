@@ -1,4 +1,4 @@
-"""A probe as one row of the table of cells: its keys, its order, and seeds aggregated."""
+"""The table of cells: a probe's row in it, the order of rows, and rows aggregated over seeds."""
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ CellRow = Mapping[str, Any]
 GROUP = ("target", "scenario", "weak", "strong", "conflict", "student")
 KEY = (*GROUP, "seed")
 FIRST = ("none", DIRECT)
-"""What others are compared with, sorted before them."""
+"""The conflict and the student that others are compared with, sorted before them."""
 SETTINGS = ("pairs", "threshold")
 SWEPT = (
     "deception_score",
@@ -31,7 +31,7 @@ def sorted_cells(probes: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, M
     """Return the probes by path: those of weak models, of `none` and of direct students first.
 
     Args:
-        probes: path and content of each.
+        probes: paths with the probes' contents.
 
     Raises:
         UserError: if two are of one cell.
@@ -56,9 +56,11 @@ def sorted_cells(probes: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, M
 
 
 def by_strength(models: Iterable[str], pairs: Collection[tuple[str, str]]) -> list[str]:
-    """Return models from weak to strong: by how many each stands above, directly or through others.
+    """Return models from weak to strong: by the number of models below each, then by name.
 
-    The order of their names settles the rest.
+    Args:
+        models: names to order.
+        pairs: (weak, strong) names; a strong model is above its weak one and all below that.
     """
     below: dict[str, set[str]] = {}
     for _ in pairs:
@@ -71,7 +73,7 @@ def cell_row(probe: Mapping[str, Any]) -> dict[str, Any]:
     """Return a probe as one row: its cell, then each figure with its `_low` and `_high`."""
     main = probe["deception"]
     row = {name: probe["settings"][name] for name in KEY}
-    # How a variant was supervised; the settings of direct students are silent on it.
+    # How a variant was supervised; settings of direct students have no such keys.
     row |= {
         "through": ", ".join(probe["settings"].get("through", ())),
         "filter": probe["settings"].get("filter"),
@@ -124,8 +126,8 @@ def aggregate(rows: Sequence[CellRow]) -> list[dict[str, Any]]:
     """Return one row a cell but for its seed: each figure's mean and 95 % t-interval over seeds.
 
     `{figure}_seeds` counts the seeds that define the figure; below two there is no interval, and
-    the column `interval` says so for a cell with a single seed. p-values have no mean: they are
-    left to the cells.
+    the column `interval` says so for a cell with a single seed. p-values are left out, since their
+    mean has no meaning.
     """
     aggregated = []
     for _, group in itertools.groupby(rows, key=lambda row: [row[name] for name in GROUP]):

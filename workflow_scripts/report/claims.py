@@ -1,7 +1,7 @@
 """The paper's three claims, tested on a run's cells.
 
-A claim *holds* where the data reject its contrary at 5 %. It *does not* hold where they confine the
-effect to below `SMALLEST_EFFECT`; absence of evidence is neither, but *too little data*.
+A claim *holds* where the data reject its contrary at 5 %, and *does not hold* where they show that
+the effect is below `SMALLEST_EFFECT`. Otherwise there is *too little data* to decide.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ SMALLEST_EFFECT = 0.05
 
 
 class Verdict(StrEnum):
-    """What a run says of a claim."""
+    """What a run shows about a claim."""
 
     HOLDS = "holds"
     DOES_NOT = "does not hold"
@@ -32,11 +32,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper and what a run says of it.
+    """A claim of the paper and what a run shows about it.
 
     Attributes:
         statement: the claim, in the paper's words.
-        verdict: whether the run bears it out.
+        verdict: whether the run confirms it.
         evidence: sentences with the numbers behind the verdict.
         method: how it was tested.
         figures: names of the figures that show it.
@@ -104,8 +104,8 @@ def grows_with_the_gap(rows: Iterable[CellRow]) -> Claim:
     rise = _scaled(slope, max(gaps) - min(gaps)) if slope else None
     if slope and rise:
         evidence = (
-            f"Per 0.1 of accuracy between the ceilings DS changes by {_told(_scaled(slope, 0.1))}.",
-            f"Over this run's gaps, {min(gaps):.2f} to {max(gaps):.2f}, by {_told(rise)}; "
+            f"Per 0.1 of accuracy between the ceilings DS changes by {_text(_scaled(slope, 0.1))}.",
+            f"Over this run's gaps, {min(gaps):.2f} to {max(gaps):.2f}, by {_text(rise)}; "
             f"{len(cells)} cells, {_interval_is(slope)}.",
         )
     else:
@@ -136,7 +136,7 @@ def bootstrapping_mitigates(rows: Sequence[CellRow]) -> Claim:
     if reduction:
         lower = sum(row["reduction"] > 0 for row in changes)
         evidence = (
-            f"Bootstrapping changes DS by {_told(_scaled(reduction, -1))} on average; it is lower "
+            f"Bootstrapping changes DS by {_text(_scaled(reduction, -1))} on average; it is lower "
             f"in {lower} of {len(changes)} cells, {_interval_is(reduction)}.",
         )
     elif pairs:
@@ -162,7 +162,7 @@ def gap_rows(rows: Iterable[CellRow]) -> list[CellRow]:
 
 
 def gap_slope(cells: Sequence[CellRow]) -> float | None:
-    """Return the least-squares slope of DS on the gap, each stratum with a level of its own.
+    """Return the least-squares slope of DS on the gap, with a separate level for each stratum.
 
     Strata are target, scenario and conflict; those with fewer than three (weak, strong) pairs are
     left out. None where no gap varies.
@@ -214,7 +214,7 @@ def _mean(values: Iterable[float]) -> float | None:
     return fmean(given) if given else None
 
 
-def _told(effect: Estimate) -> str:
+def _text(effect: Estimate) -> str:
     if effect.interval is None:
         return f"{effect.value:+z.3f}"
     low, high = effect.interval

@@ -79,7 +79,7 @@ def page(
 
 
 def render(**context: Any) -> str:
-    """Return the page, everything escaped that the template doesn't mark safe."""
+    """Return the page; everything is escaped that the template doesn't mark as safe."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -127,7 +127,7 @@ def _data_uri(path: Path) -> str:
 
 
 def _table_row(row: CellRow, names: Iterable[str], page: Path) -> dict[str, Any]:
-    """Return a row's names, link and cells: each number as sorted by and as written."""
+    """Return a row's names, link and numbers: each number as it is sorted and as it is written."""
     low, high = row["deception_score_low"], row["deception_score_high"]
     return {
         "names": [row[name] for name in names],

@@ -1,7 +1,7 @@
-"""Estimates over cells, with the uncertainty of what the cells are a sample of.
+"""Estimates over cells, with their uncertainty over models or over seeds.
 
-Cells share models, so they are no independent draws. Two samplings are open to a run: of models
-(would the same be found with others?) and of seeds (would it with these models, trained again?).
+Cells share models, so they are not independent. Intervals answer one of two questions: would the
+same be found with other models, or with these models trained again from other seeds?
 """
 
 import math
@@ -27,7 +27,7 @@ class Estimate:
     Attributes:
         value: the number.
         interval: its 95 % interval, or none.
-        basis: what the interval generalises over; without one, what is lacking.
+        basis: what the interval generalises over; without an interval, what is missing for it.
     """
 
     value: float
@@ -49,7 +49,7 @@ def estimate(rows: Sequence[CellRow], statistic: CellStatistic) -> Estimate | No
         return Estimate(value, interval, f"over {len(models)} models (jackknife)")
     seeds = {row["seed"] for row in rows}
     by_seed = [statistic([row for row in rows if row["seed"] == seed]) for seed in sorted(seeds)]
-    values = [of_seed for of_seed in by_seed if of_seed is not None]
+    values = [found for found in by_seed if found is not None]
     if len(values) >= LEAST_SEEDS:
         mean, low, high = t_interval(values)
         assert mean is not None
@@ -68,8 +68,8 @@ def jackknife_interval(
 ) -> tuple[float, float] | None:
     """Return a 95 % interval from leaving out each model, with all of its cells, in turn.
 
-    The delete-one jackknife over the models themselves, conservative where each cell has noise of
-    its own (Efron and Stein 1981). A model may be on either side of a cell, hence two degrees of
+    It is the delete-one jackknife over models, conservative where each cell has noise of its own
+    (Efron and Stein 1981). A model may be on either side of a cell, so there are two degrees of
     freedom fewer than models.
     """
     value = statistic(rows)
@@ -78,13 +78,13 @@ def jackknife_interval(
         statistic([row for row in rows if model not in (row["weak"], row["strong"])])
         for model in sorted(models)
     ]
-    determined = [of_rest for of_rest in left if of_rest is not None]
+    determined = [found for found in left if found is not None]
     if value is None or len(determined) < len(models):
         return None
     from scipy.special import stdtrit
 
     count, mean = len(left), fmean(determined)
-    squares = math.fsum((of_rest - mean) ** 2 for of_rest in determined)
+    squares = math.fsum((found - mean) ** 2 for found in determined)
     error = math.sqrt((count - 1) / count * squares)
     half = float(stdtrit(count - 2, (1 + LEVEL) / 2)) * error
     return value - half, value + half

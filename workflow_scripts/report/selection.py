@@ -20,7 +20,7 @@ def bootstrapped(rows: Iterable[CellRow]) -> list[CellRow]:
 
 
 def high_confidence(rows: Iterable[CellRow]) -> list[CellRow]:
-    """Return the cells whose students see the weak model's confident labels alone."""
+    """Return the cells whose students see only the weak model's confident labels."""
     return [row for row in rows if row["filter"] is not None and not row["through"]]
 
 
@@ -68,11 +68,11 @@ def most_seeds(rows: Iterable[CellRow]) -> int:
 
 
 def count(numbers: Sequence[int]) -> str:
-    """Return how many, or from how many to how many: '1,000' or '990 to 1,000'."""
+    """Write a number, or the range of several: '1,000' or '990 to 1,000'."""
     least, most = min(numbers), max(numbers)
     return f"{most:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def seed_counts(rows: Iterable[CellRow]) -> str:
-    """Return over how many seeds each cell was run."""
+    """Write how many seeds cells were run with."""
     return f"{count([len(group) for group in by_cell(rows)])} seeds"

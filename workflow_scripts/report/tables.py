@@ -29,7 +29,7 @@ class PaperTable:
         header: headings; the first ``names`` columns are text, the others numbers.
         names: how many columns name a row.
         body: its rows, as text.
-        without: why there is no row, where there is none.
+        without: why there is no row; shown where there is none.
     """
 
     title: str
@@ -71,8 +71,8 @@ def deception_score(rows: Sequence[CellRow]) -> PaperTable:
 
 
 def bootstrapping(rows: Sequence[CellRow]) -> PaperTable:
-    """Return the deception score of bootstrapped students beside the direct ones'."""
-    return _beside_direct(
+    """Return the deception score of bootstrapped students next to that of direct ones."""
+    return _next_to_direct(
         bootstrapped(rows),
         rows,
         "Deception score: bootstrapped against direct supervision",
@@ -82,8 +82,8 @@ def bootstrapping(rows: Sequence[CellRow]) -> PaperTable:
 
 
 def high_confidence_labels(rows: Sequence[CellRow]) -> PaperTable:
-    """Return the deception score of students of confident labels beside the direct ones'."""
-    return _beside_direct(
+    """Return the deception score of students of confident labels next to that of direct ones."""
+    return _next_to_direct(
         high_confidence(rows),
         rows,
         "Deception score: high-confidence labels against all",
@@ -142,13 +142,13 @@ def _by_conflict(
     conflicts = distinct(rows, "conflict")
     sides = ("weak", "strong") if ceilings else ()
     body = []
-    for place, of_pair in _pairs(rows):
+    for names, cells_of_pair in _pairs(rows):
         cells = [
-            write([row for row in of_pair if row["conflict"] == conflict], column)
+            write([row for row in cells_of_pair if row["conflict"] == conflict], column)
             for conflict in conflicts
         ]
-        ends = [write(_once_a_seed(of_pair), f"accuracy_{side}") for side in sides]
-        body.append((*place, *ends[:1], *cells, *ends[1:]))
+        ends = [write(_once_a_seed(cells_of_pair), f"accuracy_{side}") for side in sides]
+        body.append((*names, *ends[:1], *cells, *ends[1:]))
     header = ("target", "scenario", "weak", "strong", *conflicts)
     if ceilings:
         header = (*header[:4], "weak ceiling", *conflicts, "strong ceiling")
@@ -167,7 +167,7 @@ def _pairs(rows: Sequence[CellRow]) -> Iterable[tuple[tuple[str, ...], list[Cell
                 yield (target, scenario, weak, strong), cells
 
 
-def _beside_direct(
+def _next_to_direct(
     variants: Sequence[CellRow], rows: Sequence[CellRow], title: str, kind: str, without: str
 ) -> PaperTable:
     groups: dict[tuple[Any, ...], list[tuple[CellRow, CellRow]]] = {}
@@ -207,7 +207,7 @@ def _percent(rows: Sequence[CellRow], column: str) -> str:
 
 
 def _score(rows: Sequence[CellRow], column: str) -> str:
-    """Write a score: of one seed with its interval over test pairs, else over seeds."""
+    """Write a score: of a single seed with its interval over test pairs, of several over seeds."""
     found = [row for row in rows if row[column] is not None]
     if len(found) == 1:
         low, high = found[0][f"{column}_low"], found[0][f"{column}_high"]

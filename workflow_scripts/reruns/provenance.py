@@ -1,8 +1,8 @@
 """How each file was made: a record of every artefact, and hashes to check it by.
 
-``results/x/y`` has its record in ``results/.provenance/x/y.json``, beside the results and not in
-them: a record tells of its host and its hour, and the same experiment gives the same bytes.
-``run_stage`` writes one for everything that a stage wrote.
+``results/x/y`` has its record in ``results/.provenance/x/y.json``, outside the artefact itself: a
+record has the host and the time, while the same experiment gives the same bytes. ``run_stage``
+writes a record for everything that a stage wrote.
 """
 
 import argparse
@@ -42,11 +42,11 @@ PACKAGES = (
 
 
 def record(stage: str, args: argparse.Namespace, seconds: float) -> None:
-    """Record how a stage, which is done, made what it wrote below ``results/``.
+    """Record how a finished stage made what it wrote below ``results/``.
 
     Args:
         stage: its name.
-        args: its arguments. What they name, and the stage did not write, are its parents.
+        args: its arguments. The files that they name are its parents, unless the stage wrote them.
         seconds: how long it took.
     """
     settings = getattr(args, "settings", None)
@@ -60,7 +60,7 @@ def record(stage: str, args: argparse.Namespace, seconds: float) -> None:
         "parents": {
             str(path): _known_hash(path)
             for path in sorted({*_named(vars(args)), *_named(settings)})
-            if not any(path == one or path in one.parents for one in written)
+            if not any(path == artefact or path in artefact.parents for artefact in written)
         },
         "versions": versions,
         "commit": _commit(),
@@ -90,7 +90,7 @@ def record_of(path: Path) -> Path:
 def content(path: Path) -> dict[str, Any]:
     """Return the hash of a file or folder, and hash and size of each file in it.
 
-    A folder's is that of its files' names and hashes.
+    A folder's hash is that of its files' names and hashes.
     """
     found = {
         file.relative_to(path).as_posix(): {"bytes": file.stat().st_size, "sha256": _sha256(file)}
@@ -98,12 +98,12 @@ def content(path: Path) -> dict[str, Any]:
     }
     if not path.is_dir():
         return {"sha256": found["."]["sha256"], "bytes": found["."]["bytes"]}
-    hashes = {name: each["sha256"] for name, each in found.items()}
+    hashes = {name: file["sha256"] for name, file in found.items()}
     return {"sha256": hashlib.sha256(canonical_json(hashes).encode()).hexdigest(), "files": found}
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the file, or the folder's files but for Snakemake's own stamp."""
+    """Return the file, or the folder's files without hidden ones, such as Snakemake's timestamp."""
     if not path.is_dir():
         return [path]
     return sorted(
@@ -112,59 +112,59 @@ def files_of(path: Path) -> list[Path]:
 
 
 def other_versions() -> dict[str, dict[str, str]]:
-    """Return the stages that were run with other versions than are installed, and which.
+    """Return the stages that were run with other versions than the installed ones, and which.
 
-    From one small file a stage and set of versions; no record is read.
+    This reads a small file for each stage and set of versions, and no record.
     """
     found: dict[str, dict[str, str]] = {}
     for path in sorted(VERSIONS.glob("*.json")):
-        one = read_json(path)
-        for name, then in one["versions"].items():
+        run = read_json(path)
+        for name, then in run["versions"].items():
             if then != (now := installed(name)):
-                found.setdefault(one["stage"], {})[name] = f"{then}, now {now}"
+                found.setdefault(run["stage"], {})[name] = f"{then}, now {now}"
     return found
 
 
 def warning() -> str | None:
-    """Return the line that tells of such stages, None where there are none."""
+    """Return a one-line message about such stages, or None where there are none."""
     stages = other_versions()
     if not stages:
         return None
-    told = "; ".join(
+    changed = "; ".join(
         f"{stage} ({', '.join(f'{name} {change}' for name, change in changes.items())})"
         for stage, changes in stages.items()
     )
     return (
-        f"Some results were made with other versions: {told}. They stand; "
-        "`strict_environment: true` in config.yaml has them made again."
+        f"Some results were made with other versions: {changed}. They are kept; "
+        "`strict_environment: true` in config.yaml makes them again."
     )
 
 
 def versions_file(stage: str, versions: Mapping[str, str]) -> Path:
-    """Return the file that says that a stage was run with these versions."""
+    """Return the file that records that a stage was run with these versions."""
     digest = hashlib.sha256(canonical_json(dict(versions)).encode()).hexdigest()[:12]
     return VERSIONS / f"{stage}-{digest}.json"
 
 
 def _named(value: Any) -> Iterator[Path]:
-    """Yield the files and folders that arguments or settings name by a path."""
+    """Yield the files and folders whose paths are among arguments or settings."""
     match value:
         case Mapping():
-            for each in value.values():
-                yield from _named(each)
+            for part in value.values():
+                yield from _named(part)
         case list():
-            for each in value:
-                yield from _named(each)
+            for part in value:
+                yield from _named(part)
         case str() | Path() if "/" in str(value) and len(str(value)) < _LONGEST_PATH:
             if Path(value).exists():
                 yield Path(value)
 
 
 def _known_hash(path: Path) -> str:
-    """Return the hash of a parent: from its record where that is of its sizes, else computed."""
+    """Return the hash of a parent, from its record if that has the same sizes."""
     if RESULTS in path.parents and record_of(path).is_file():
         known = read_json(record_of(path))
-        sizes = {path / name: one["bytes"] for name, one in known.get("files", {}).items()}
+        sizes = {path / name: file["bytes"] for name, file in known.get("files", {}).items()}
         sizes = sizes or {path: known["bytes"]}
         if sizes == {file: file.stat().st_size for file in files_of(path)}:
             return known["sha256"]
@@ -195,12 +195,12 @@ def _commit() -> str | None:
     """Return the commit of this checkout, with ``-dirty`` where files were changed since."""
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
-        told = subprocess.run(
+        described = subprocess.run(
             command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
         )
     except OSError:
         return None
-    return told.stdout.strip() or None
+    return described.stdout.strip() or None
 
 
 def _device() -> str:

@@ -11,16 +11,16 @@ def has_bfloat16() -> bool:
 
 
 def prepare() -> None:
-    """Have a GPU add up in one order, so that an interrupted training ends in the same bytes.
+    """Make a GPU add in a fixed order, so that an interrupted training ends in the same bytes.
 
-    Attention's backward pass and cuBLAS else choose theirs anew in every run. What has no such
-    form says so in a warning.
+    By default attention's backward pass and cuBLAS may choose another order in every run. An
+    operation without a deterministic form warns when it is used.
     """
     if not torch.cuda.is_available():
-        # The Trainer imports DeepSpeed, which else warns of every machine without a GPU.
+        # The Trainer imports DeepSpeed, which would warn about a machine without a GPU.
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Else every new tensor is filled, which guards against reading before writing alone.
+    # Filling new tensors only guards against reading them before writing, and takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore

@@ -1,8 +1,8 @@
-"""Give every process, where several share a machine or a Slurm job, GPUs of its own.
+"""Give each process GPUs of its own where several processes share a machine or a Slurm job.
 
-torch takes the first GPU that it sees, and the Trainer all of them. A Slurm job sees those it was
-given; jobs that Snakemake runs beside one another on one machine, or in one Slurm job, all see the
-same. So a process takes free ones for as long as it lives, and sees no others.
+torch takes the first GPU that it sees, and the Trainer all of them. A Slurm job sees the GPUs it
+was given; jobs that Snakemake runs at the same time on one machine, or in one Slurm job, all see
+the same GPUs. So a process locks free GPUs for as long as it lives, and sees no others.
 """
 
 import fcntl
@@ -18,10 +18,9 @@ _held: list[int] = []
 
 
 def take(count: int) -> None:
-    """Leave ``count`` GPUs visible: free ones while there are enough, else the first ones.
+    """Leave ``count`` GPUs visible: free ones, or the first ones where too few are free.
 
-    To be called before torch looks for GPUs. Nothing changes where no more than ``count`` are
-    visible.
+    Call it before torch looks for GPUs. Nothing changes where no more than ``count`` are visible.
     """
     visible = _visible()
     if len(visible) <= count:
@@ -43,7 +42,7 @@ def _visible() -> list[str]:
 
 def _lock(gpu: str) -> int | None:
     """Return the open file that holds the GPU's lock, or None where another process holds it."""
-    # In a Slurm job, GPUs may be numbered from 0 whichever they are.
+    # A Slurm job may number its GPUs from 0 whichever they are, so its id is part of the name.
     owner = f"{getpass.getuser()}-{os.environ.get('SLURM_JOB_ID', 'local')}"
     path = Path(tempfile.gettempdir(), f"w2s-{owner}-gpu-{gpu}.lock")
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

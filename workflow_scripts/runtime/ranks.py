@@ -1,8 +1,8 @@
 """How many processes train one model, and which of them this is: torch's launch variables.
 
-Every rank reads the same files and takes its share of each batch; the first alone writes. Ranks
-are started by ``srun`` under Slurm and by ``launch.py`` elsewhere; either way ``join`` reads their
-places through submitit.
+Every rank reads the same files and takes its share of each batch; only the first writes. Ranks are
+started by ``srun`` under Slurm and by ``launch.py`` elsewhere; in both cases ``join`` reads their
+numbers through submitit.
 """
 
 import os
@@ -13,11 +13,11 @@ CHANGES_NO_RESULT = "how many processes share a batch; tests hold the result to 
 def join() -> None:
     """Set torch's launch variables where this process is one of several of a Slurm job step.
 
-    Ranks that submitit's local executor, or torch's own launcher, has started know them already.
+    submitit's local executor and torch's own launcher have set them already.
     """
     if "WORLD_SIZE" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) == 1:
         return
-    # submitit's sign that a process is to look into Slurm's variables.
+    # This makes submitit read Slurm's variables.
     os.environ["SUBMITIT_EXECUTOR"] = "slurm"
     export()
 
@@ -31,7 +31,7 @@ def export() -> None:
     from submitit.helpers import TorchDistributedEnvironment
 
     TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
-    # What `--threads` says comes later; accelerate warns of a machine where this is not set.
+    # `--threads` is applied later; accelerate warns where this is not set.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     if visible and "," not in visible:

@@ -89,7 +89,7 @@ def _draw_panel(
 
 
 def _student(rows: Sequence[CellRow]) -> tuple[float | None, float | None, float | None]:
-    """Return a student's accuracy and its interval: over test pairs for one seed, else seeds."""
+    """Return a student's accuracy and its interval: over test pairs, or over several seeds."""
     if len(rows) == 1:
         (row,) = rows
         return row[STUDENT], row[f"{STUDENT}_low"], row[f"{STUDENT}_high"]
@@ -97,7 +97,7 @@ def _student(rows: Sequence[CellRow]) -> tuple[float | None, float | None, float
 
 
 def _bars(rows: Sequence[CellRow]) -> str:
-    """Say what the bars are."""
+    """Return what the bars are."""
     if most_seeds(rows) == 1:
         return "bars: 95 % interval over test pairs; a single seed"
     return f"mean over {seed_counts(rows)}; bars: 95 % t-interval over seeds"

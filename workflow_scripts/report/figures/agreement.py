@@ -27,7 +27,7 @@ def draw_agreement(
         panel: where to draw.
         points: the two scores of each cell.
         conflicts: all conflicts in order, for each to keep its style.
-        on_line: what it means to lie on the diagonal.
+        on_line: what a point on the diagonal means.
         bars: whether to draw the intervals of both scores.
     """
     panel.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":", label=on_line)
@@ -52,10 +52,10 @@ def draw_agreement(
 
 
 def has_bars(cells: Sequence[object]) -> bool:
-    """Return whether so many cells leave room for intervals."""
+    """Return whether the number of cells leaves room for intervals."""
     return len(cells) <= MOST_BARS
 
 
 def bars_are(bars: bool) -> str:
-    """Say what the bars are, or that there are none."""
+    """Return what the bars are, or that there are none."""
     return "bars: 95 % over pairs" if bars else "too many to draw their intervals"

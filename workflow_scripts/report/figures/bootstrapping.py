@@ -1,4 +1,4 @@
-"""Figure: deception score of bootstrapped students beside their direct counterparts'."""
+"""Figure: deception score of bootstrapped students next to that of direct ones."""
 
 from collections.abc import Sequence
 

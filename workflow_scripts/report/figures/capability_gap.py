@@ -68,9 +68,9 @@ def draw(rows: Sequence[CellRow]) -> Figure:
 
 
 def _trend(slope: Estimate) -> str:
-    """Say what the line is and how sure."""
-    told = f"trend within scenario and conflict: {0.1 * slope.value:+.3f} DS per 0.1"
+    """Return what the line is, with its uncertainty."""
+    slope_text = f"trend within scenario and conflict: {0.1 * slope.value:+.3f} DS per 0.1"
     if slope.interval is None:
-        return f"{told}; no interval: {slope.basis.split(':')[0]}"
+        return f"{slope_text}; no interval: {slope.basis.split(':')[0]}"
     low, high = slope.interval
-    return f"{told}, 95 % interval [{0.1 * low:+.3f}, {0.1 * high:+.3f}] {slope.basis}"
+    return f"{slope_text}, 95 % interval [{0.1 * low:+.3f}, {0.1 * high:+.3f}] {slope.basis}"

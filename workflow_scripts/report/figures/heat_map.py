@@ -26,7 +26,7 @@ from workflow_scripts.report.selection import (
 TAX = "conflict_tax_count"
 
 CELL_WIDTH = (0.29, 0.9)
-"""Least and most inches of a cell: below the least its text isn't legible."""
+"""Least and most inches of a cell; below the least its text isn't legible."""
 CELL_HEIGHT = 0.45
 """Most inches of a cell's height."""
 CHARACTER = 0.065
@@ -34,7 +34,7 @@ CHARACTER = 0.065
 TITLE_WIDTH = 1.2
 """Least inches of a panel, for its title."""
 MARGINS = 1.6
-"""Inches beside the panels, for the weak models' names and the colour scale."""
+"""Inches next to the panels, for the weak models' names and the colour scale."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class HeatMap:
     Attributes:
         column: the figure's column in the table of cells.
         short: its name.
-        label: its name and unit, beside the colour scale.
+        label: its name and unit, next to the colour scale.
         meaning: its definition.
         colours: name of a colour map.
         scale: least and most value of the colour map.
@@ -127,7 +127,7 @@ def _draw_panel(
     panel.set_ylim(len(weaks) - 0.5, -0.5)
     panel.set_xticks(range(len(strongs)), strongs)
     if max(map(len, strongs)) * CHARACTER > cell:
-        # Upright: slanted names reach into the next panel, whose cells pay for it.
+        # Upright, since slanted names reach into the next panel and make its cells smaller.
         panel.tick_params(axis="x", rotation=90)
     panel.set_yticks(range(len(weaks)), weaks)
     panel.tick_params(length=0)

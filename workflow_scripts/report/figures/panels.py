@@ -1,4 +1,4 @@
-"""What figures of several panels share: a panel a scenario, and one legend for all."""
+"""Figures of several panels: a panel a scenario, and one legend for all."""
 
 import math
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ MOST_ACROSS = 3
 LEGEND_CHARACTER = 0.055
 """Inches of a letter in a legend, about."""
 LEGEND_HANDLE = 0.5
-"""Inches of an entry of the legend without its words."""
+"""Inches of an entry of the legend without its text."""
 LEGEND_ROW = 0.15
-"""Inches of its height."""
+"""Inches of a legend row's height."""
 
 
 def scenario_panels(scenarios: Sequence[str], height: float) -> tuple[Figure, dict[str, Axes]]:
@@ -41,7 +41,7 @@ def scenario_panels(scenarios: Sequence[str], height: float) -> tuple[Figure, di
 def add_legend(figure: Figure, **placed: Any) -> None:
     """Add one legend of what any panel shows, above them in as many columns as fit.
 
-    Rows beyond the second make the figure taller, lest its panels shrink.
+    Rows beyond the second make the figure taller, so that the panels keep their size.
     """
     handles = {
         label: handle

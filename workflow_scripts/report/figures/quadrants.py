@@ -18,7 +18,7 @@ from workflow_scripts.report.selection import (
     seed_counts,
 )
 
-# The deceptive quadrant stands out by colour and by hatch, and in grey scale too.
+# The deceptive quadrant stands out by colour and, for grey scale, by hatch.
 STYLES = {
     "strong_known_weak_unknown": ("strong knows, weak doesn't", "#D55E00", "////"),
     "strong_known_weak_known": ("both know", "#0072B2", ""),

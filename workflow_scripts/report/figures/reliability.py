@@ -33,7 +33,7 @@ def draw(rows: Sequence[CellRow]) -> Figure:
         )
         of_scenario = [row for row in rows if row["scenario"] == scenario]
         for model, colour in CEILING_COLOURS.items():
-            # A ceiling is in every cell that it takes part in: count its pairs once.
+            # A ceiling is part of several cells: count its pairs once.
             once = {
                 (row[model], row["seed"], row["low"]): row
                 for row in of_scenario

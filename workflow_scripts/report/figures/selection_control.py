@@ -1,4 +1,4 @@
-"""Figure: what of a cell's picture of the weak-unknown pairs outlives a second weak model."""
+"""Figure: results on the weak-unknown pairs of the own and of a second weak model."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ PANELS = {
 
 
 def draw(rows: Sequence[CellRow]) -> Figure:
-    """Return two scatters of cells: picked by the second weak model against by the own one."""
+    """Return two scatters of cells: pairs picked by the second against by the own weak model."""
     controlled = [row for row in rows if row.get("selection_control_accuracy_control") is not None]
     if not controlled:
         return notice("the control needs a second weak model; add a seed to matrix.seeds for one")

@@ -14,7 +14,7 @@ COLUMN = 3.5
 """Width of one column of a paper, inches; a figure over two is twice that."""
 
 PANEL_GAP = 0.08
-"""Inches to the left and the right of a panel: the last tick of one is not the next one's first."""
+"""Inches on both sides of a panel, so that ticks of neighbours do not touch."""
 
 # Okabe and Ito's palette: distinct to colour-blind readers. Each colour has a marker of its own.
 CEILING_COLOURS = {"weak": "#56B4E9", "strong": "#000000"}
@@ -41,7 +41,7 @@ STYLE: dict[Any, Any] = {
     "hatch.color": "#999999",
     "svg.hashsalt": "weak-to-strong",
 }
-# Each format records when or by what it was made unless told not to.
+# Without these, each format records the time or the program, and bytes would differ.
 METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 
 
@@ -53,7 +53,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def notice(reason: str) -> Figure:
-    """Return a figure that says why there is nothing to draw."""
+    """Return a figure that shows why there is nothing to draw."""
     figure = new_figure(2 * COLUMN, 1)
     figure.text(0.5, 0.5, f"Too little data: {reason}", ha="center", va="center", wrap=True)
     return figure

@@ -1,4 +1,4 @@
-"""Figure: deception score against the confidence from which a model is said to know."""
+"""Figure: deception score against the least confidence at which a model counts as knowing."""
 
 import math
 import re
@@ -54,7 +54,7 @@ def draw(rows: Sequence[CellRow]) -> Figure:
             if crowded:
                 _draw_mean(panel, of_kind, swept, style)
             else:
-                _draw_each(panel, of_kind, swept, style, pairs)
+                _draw_lines(panel, of_kind, swept, style, pairs)
         panel.axvline(drawn[0]["threshold"], color="#999999", linewidth=0.8, linestyle=":")
     panels[scenarios[0]].set_ylim(-0.03, 1.03)
     figure.supylabel("deception score (DS)", fontsize=8)
@@ -74,7 +74,7 @@ def _column(threshold: float) -> str:
     return f"deception_score_at_{threshold:g}"
 
 
-def _draw_each(
+def _draw_lines(
     panel: Axes,
     rows: Sequence[CellRow],
     swept: Sequence[float],
@@ -98,7 +98,7 @@ def _draw_each(
 
 
 def _draw_mean(panel: Axes, rows: Sequence[CellRow], swept: Sequence[float], style: Style) -> None:
-    """Draw the cells faintly and their mean boldly: of many lines, none can be told apart."""
+    """Draw the cells faintly and their mean boldly, since many lines cannot be distinguished."""
     colour, marker = style
     for group in by_cell(rows):
         panel.plot(swept, _means(group, swept), color=colour, linewidth=0.4, alpha=0.4)
