@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+from tests.shared.workflows import ROOT
 
 PACKAGE = ROOT / "workflow_scripts"
 BELOW = {

@@ -14,7 +14,7 @@ import pytest
 
 from tests.shared.workflows import ROOT
 from workflow_scripts.core.files import write_table
-from workflow_scripts.stages.probe import read_probe
+from workflow_scripts.measures.probe_file import read_probe
 
 PAGES = ("docs/method.md", "docs/code.md", "CONTRIBUTING.md")
 EVERY_PAGE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
