@@ -22,7 +22,7 @@ BELOW = {
     "runtime": set(),
     "core": set(),
 }
-"""By package, those that it imports; `core` besides. `stages` import every package."""
+"""The packages that each may import, besides itself and `core`; `stages` may import all."""
 LONGEST_STAGE = 119
 
 

@@ -135,9 +135,10 @@ def tokens_of_pairs(config: Config, pairs: int, epochs: int = 1) -> int:
 def shape_of(model: Model) -> Shape:
     """Return a model's numbers: from its entry, or from its number of weights."""
     if model.pretrain is not None:
-        made = model.pretrain.architecture
-        params = 16 * made.layers * made.width**2 + 2000 * made.width
-        return Shape.of(params, made.family, made.width, made.layers)
+        architecture = model.pretrain.architecture
+        width, layers = architecture.width, architecture.layers
+        params = 16 * layers * width**2 + 2000 * width
+        return Shape.of(params, architecture.family, width, layers)
     return Shape.of(model.params or ASSUMED_PARAMS, model.family, model.width, model.layers)
 
 

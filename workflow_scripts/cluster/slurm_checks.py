@@ -102,9 +102,9 @@ def _gpus_by_partition() -> dict[str, dict[str, int]]:
     gpus: dict[str, dict[str, int]] = {}
     for line in listed.splitlines():
         name, gres = line.split("|", 1)
-        of_partition = gpus.setdefault(name, {})
+        most = gpus.setdefault(name, {})
         for model, count in re.findall(r"gpu:([\w.]+):(\d+)", gres):
-            of_partition[model] = max(of_partition.get(model, 0), int(count))
+            most[model] = max(most.get(model, 0), int(count))
     return gpus
 
 

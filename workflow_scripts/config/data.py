@@ -100,7 +100,7 @@ class Target(Settings):
 
 
 class World(Settings):
-    """A generated world (``workflow_scripts/stages/world.py``)."""
+    """A generated world (``data/worlds.py``)."""
 
     seed: int
     """Seed of the world."""

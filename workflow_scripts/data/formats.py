@@ -157,11 +157,11 @@ def _read_columns(fields: Mapping[str, Any], names: Mapping[str, str]) -> Pair:
 
 
 def _read_unknown_bench(fields: Mapping[str, Any], names: Mapping[str, str]) -> Pair:
-    """UnknownBench: admit not knowing where the label says unanswerable, answer elsewhere.
+    """UnknownBench: admit ignorance where the label is unanswerable, and answer elsewhere.
 
     The row's own ``admission`` and ``answer`` come first, then a true answer among its label
     (RefuNQ), then one of the phrasings above, drawn by the prompt's hash: the same prompt gets the
-    same words in every run, and the words say nothing of the label.
+    same words in every run, and the words reveal nothing about the label.
     """
     prompt = as_text(present(fields, names["prompt"]), names["prompt"])
     unanswerable, known_answer = _label(present(fields, names["label"]), names["label"])

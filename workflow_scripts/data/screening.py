@@ -56,7 +56,7 @@ def present(fields: Mapping[str, Any], column: str) -> Any:
 
 
 def as_text(value: Any, name: str) -> str:
-    """Return ``value`` if it is text that UTF-8 can hold; ``name`` says in the log what it is.
+    """Return ``value`` if it is text that UTF-8 can hold; ``name`` is what the log calls it.
 
     Raises:
         BadRowError: ``not_text`` for another type, and for a lone surrogate, which JSON's escapes

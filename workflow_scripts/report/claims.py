@@ -142,7 +142,7 @@ def bootstrapping_mitigates(rows: Sequence[CellRow]) -> Claim:
     elif pairs:
         evidence = ("No bootstrapped cell and its direct counterpart both have a deception score.",)
     else:
-        evidence = ("No bootstrapped student was run beside a direct one.",)
+        evidence = ("No cell was run with both a bootstrapped and a direct student.",)
     return Claim(
         "Bootstrapping with an intermediate model mitigates the deception to some extent.",
         _verdict(reduction),

@@ -57,7 +57,7 @@ class Summary:
             "recovered. Tax: pairs that the conflict cost. DS: share of the tax that the strong "
             "one knows and the weak one doesn't. Excess: DS less that share among all pairs the "
             "student without conflict had right; p: would a blind tax do as much? -: undefined, "
-            "the cell's probe says why.",
+            "the cell's probe gives the reason.",
             style="dim",
         )
 

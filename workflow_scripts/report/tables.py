@@ -77,7 +77,7 @@ def bootstrapping(rows: Sequence[CellRow]) -> PaperTable:
         rows,
         "Deception score: bootstrapped against direct supervision",
         "through",
-        "no bootstrapped student was run beside a direct one",
+        "no cell was run with both a bootstrapped and a direct student",
     )
 
 
@@ -88,7 +88,7 @@ def high_confidence_labels(rows: Sequence[CellRow]) -> PaperTable:
         rows,
         "Deception score: high-confidence labels against all",
         "filter",
-        "no student of high-confidence labels was run beside one of all labels",
+        "no cell was run with both high-confidence labels and all labels",
     )
 
 
@@ -159,11 +159,13 @@ def _pairs(rows: Sequence[CellRow]) -> Iterable[tuple[tuple[str, ...], list[Cell
     """Yield each target, scenario, weak and strong model with its cells."""
     for target in distinct(rows, "target"):
         for scenario in distinct(rows, "scenario"):
-            of_both = [
+            rows_of_both = [
                 row for row in rows if (row["target"], row["scenario"]) == (target, scenario)
             ]
-            for weak, strong in ordered_pairs(of_both):
-                cells = [row for row in of_both if (row["weak"], row["strong"]) == (weak, strong)]
+            for weak, strong in ordered_pairs(rows_of_both):
+                cells = [
+                    row for row in rows_of_both if (row["weak"], row["strong"]) == (weak, strong)
+                ]
                 yield (target, scenario, weak, strong), cells
 
 

@@ -90,7 +90,7 @@ def faults(records: Mapping[Path, Mapping[str, Any]]) -> Iterator[Fault]:
         if broken:
             yield Fault(path, FaultKind.CORRUPT, broken)
         elif hashes[path] != records[path]["sha256"]:
-            yield Fault(path, FaultKind.FOREIGN, "its content is not what was made here")
+            yield Fault(path, FaultKind.FOREIGN, "its content is not what the workflow wrote")
         else:
             for parent, sha256 in records[path]["parents"].items():
                 if records.get(Path(parent), {}).get("sha256", sha256) != sha256:
@@ -132,7 +132,7 @@ def _unreadable(path: Path) -> str | None:
         try:
             _open(file)
         except Exception as error:
-            # A reader may fail at a damaged file in any way; whatever it says is the answer.
+            # A reader may fail at a damaged file in any way; its message is the answer.
             return first_line(error).removeprefix(f"{file}: ").removesuffix(FIX_BROKEN)
     return None
 

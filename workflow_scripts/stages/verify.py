@@ -1,6 +1,6 @@
 """Stage ``verify``: is everything in ``results/`` what its record says?
 
-Artefacts that are corrupt, half-written or not what was made at their place are moved to
+Artefacts that are corrupt, half-written or different from what the workflow wrote are moved to
 ``results/.set_aside/``, so that the next run makes them again where they are needed.
 """
 

@@ -37,8 +37,8 @@ def draw(rows: Sequence[CellRow]) -> Figure:
     height = len(pairs) * (len(conflicts) + 1) * LINE_HEIGHT
     figure, panels = scenario_panels(scenarios, height + 0.4)
     for scenario, panel in panels.items():
-        of_scenario = [row for row in rows if row["scenario"] == scenario]
-        _draw_panel(panel, of_scenario, pairs, conflicts)
+        scenario_rows = [row for row in rows if row["scenario"] == scenario]
+        _draw_panel(panel, scenario_rows, pairs, conflicts)
     first = panels[scenarios[0]]
     first.set_yticks(range(len(pairs)), [" → ".join(pair) for pair in pairs])
     first.set_ylim(len(pairs) - 0.5, -0.5)
@@ -58,10 +58,10 @@ def _draw_panel(
     for place, pair in enumerate(pairs):
         if place % 2:
             panel.axhspan(place - 0.5, place + 0.5, color="#f4f4f4", linewidth=0, zorder=0)
-        of_pair = [row for row in rows if (row["weak"], row["strong"]) == pair]
-        for model, column in CEILINGS.items() if of_pair else ():
+        pair_rows = [row for row in rows if (row["weak"], row["strong"]) == pair]
+        for model, column in CEILINGS.items() if pair_rows else ():
             panel.vlines(
-                fmean({row["seed"]: row[column] for row in of_pair}.values()),
+                fmean({row["seed"]: row[column] for row in pair_rows}.values()),
                 place - 0.42,
                 place + 0.42,
                 color=CEILING_COLOURS[model],
@@ -70,8 +70,8 @@ def _draw_panel(
                 label=f"{model} ceiling",
             )
         for index, conflict in enumerate(conflicts):
-            of_cell = [row for row in of_pair if row["conflict"] == conflict]
-            value, low, high = _student(of_cell)
+            cell_rows = [row for row in pair_rows if row["conflict"] == conflict]
+            value, low, high = _student(cell_rows)
             if value is None:
                 continue
             colour, marker = CONFLICT_STYLES[index % len(CONFLICT_STYLES)]

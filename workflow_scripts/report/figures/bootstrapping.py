@@ -23,10 +23,10 @@ def draw(rows: Sequence[CellRow]) -> Figure:
     """Return a scatter of cells: DS under direct supervision against DS when bootstrapped."""
     pairs = matched(bootstrapped(conflicting(rows)), rows)
     if not pairs:
-        return notice("no bootstrapped student was run beside a direct one")
+        return notice("no cell was run with both a bootstrapped and a direct student")
     pairs = [pair for pair in pairs if all(row[SCORE] is not None for row in pair)]
     if not pairs:
-        return notice("no bootstrapped student and its direct counterpart both have a score")
+        return notice("no bootstrapped and direct student of one cell both have a score")
     figure = new_figure(1.4 * COLUMN, 3.4)
     axes = figure.subplots()
     conflicts = conflict_order(variant for variant, _ in pairs)

@@ -89,8 +89,8 @@ def draw_heat_map(rows: Sequence[CellRow], shown: HeatMap) -> Figure:
         first = row_of_scenario * rows_of_panels * across
         for panel, conflict in zip(grid.flat[first:], conflicts, strict=False):
             kind = (scenario, conflict)
-            of_kind = [row for row in conflicting if (row["scenario"], row["conflict"]) == kind]
-            _draw_panel(panel, of_kind, shown, weaks, strongs, cell)
+            kind_rows = [row for row in conflicting if (row["scenario"], row["conflict"]) == kind]
+            _draw_panel(panel, kind_rows, shown, weaks, strongs, cell)
             panel.set(title="\n".join(kind), visible=True)
     figure.supylabel("weak model", fontsize=8)
     figure.supxlabel(f"strong model\n{_caption(conflicting, shown)}", fontsize=8)

@@ -31,23 +31,23 @@ def draw(rows: Sequence[CellRow]) -> Figure:
         panel.plot(
             [0.5, 1], [0.5, 1], color="#999999", linewidth=0.8, linestyle=":", label="as confident"
         )
-        of_scenario = [row for row in rows if row["scenario"] == scenario]
+        scenario_rows = [row for row in rows if row["scenario"] == scenario]
         for model, colour in CEILING_COLOURS.items():
             # A ceiling is part of several cells: count its pairs once.
             once = {
                 (row[model], row["seed"], row["low"]): row
-                for row in of_scenario
+                for row in scenario_rows
                 if row["model"] == model
             }
             _draw_line(panel, list(once.values()), f"{model} ceiling", colour, "")
         for place, conflict in enumerate(conflicts):
             colour, marker = CONFLICT_STYLES[place % len(CONFLICT_STYLES)]
-            of_student = [
+            student_rows = [
                 row
-                for row in of_scenario
+                for row in scenario_rows
                 if (row["model"], row["conflict"]) == ("weak_to_strong", conflict)
             ]
-            _draw_line(panel, of_student, f"student, {conflict}", colour, marker)
+            _draw_line(panel, student_rows, f"student, {conflict}", colour, marker)
     panels[scenarios[0]].set(xlim=(0.5, 1), ylim=(0, 1.03))
     figure.supylabel("share chosen rightly", fontsize=8)
     add_legend(figure)

@@ -50,11 +50,11 @@ def draw(rows: Sequence[CellRow]) -> Figure:
     for scenario, panel in panels.items():
         for conflict, style in zip(conflicts, cycle(CONFLICT_STYLES), strict=False):
             kind = (scenario, conflict)
-            of_kind = [row for row in drawn if (row["scenario"], row["conflict"]) == kind]
+            kind_rows = [row for row in drawn if (row["scenario"], row["conflict"]) == kind]
             if crowded:
-                _draw_mean(panel, of_kind, swept, style)
+                _draw_mean(panel, kind_rows, swept, style)
             else:
-                _draw_lines(panel, of_kind, swept, style, pairs)
+                _draw_lines(panel, kind_rows, swept, style, pairs)
         panel.axvline(drawn[0]["threshold"], color="#999999", linewidth=0.8, linestyle=":")
     panels[scenarios[0]].set_ylim(-0.03, 1.03)
     figure.supylabel("deception score (DS)", fontsize=8)
