@@ -13,7 +13,6 @@ import pyarrow as pa
 import pytest
 
 from tests.shared.workflows import ROOT
-
 from workflow_scripts.core.files import write_table
 from workflow_scripts.stages.probe import read_probe
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
 from jsonschema import Draft202012Validator
 from snakemake.utils import update_config
 
+from tests.shared.configuration import PAPER
+from tests.shared.workflows import ROOT
 from workflow_scripts.stages import schema
 
 FILES = {"config.schema.json": False, "overlay.schema.json": True}
 CONFIG, OVERLAY = (json.loads((ROOT / name).read_text()) for name in FILES)
-PAPER = yaml.safe_load((ROOT / "config.yaml").read_text())
 OVERLAYS = sorted(
     file
     for folder in ("profiles", "tests")
