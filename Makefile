@@ -5,13 +5,17 @@ UV_VERSION := 0.13.9
 SNAKEMAKE := .venv/bin/snakemake
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test lint schema env
+.PHONY: demo test test-fast lint schema env
 
 demo: env
 	$(SNAKEMAKE) --profile profiles/demo
 
 test: env
 	.venv/bin/python -m pytest -n 2 --dist loadfile
+
+# For daily work: all but the tests that run the workflow, a cluster or several processes.
+test-fast: env
+	.venv/bin/python -m pytest -n 2 -m "not slow"
 
 lint: env
 	.venv/bin/ruff check .

@@ -37,6 +37,7 @@ def slurm_jobs(said: str) -> Iterator[list[str]]:
                 yield [rule]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [PAPER, VARIANTS], ids=["paper", "variants"])
 def test_there_are_as_many_slurm_jobs_as_trainings(tmp_path: Path, arguments: tuple[str, ...]):
     dry = snakemake(tmp_path, *arguments, "-n")
@@ -54,6 +55,7 @@ def paper() -> experiment.Config:
     return experiment.load(CONFIGURATION, [str(ROOT / "config.yaml")])
 
 
+@pytest.mark.slow
 def test_plan_counts_the_papers_trainings_once_though_cells_share_them(tmp_path: Path):
     ran = snakemake(tmp_path, "--cores", "1", "plan")
     assert ran.returncode == 0, ran.stderr[-4000:]

@@ -24,6 +24,8 @@ from tests.slurm import clones, cluster
 from tests.slurm.clones import CONFIGURATION, Clone
 from workflow_scripts import warm
 
+pytestmark = pytest.mark.slow
+
 LARGE = "results/ground_truth/substances/reward_model/large/seed0"
 
 

@@ -35,6 +35,8 @@ from tests.shared.trainings import (
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.runtime import ranks
 
+pytestmark = pytest.mark.slow
+
 
 def free_port():
     with socket.socket() as free:

@@ -18,6 +18,8 @@ from tests.shared.trainings import ADAM, COMMON, SETTINGS, metrics, weights, wri
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.runtime import failures
 
+pytestmark = pytest.mark.slow
+
 LONG = COMMON | SETTINGS["simpo"] | {"epochs": 3, "adam": ADAM | {"epsilon": 1e-4}}
 
 

@@ -64,7 +64,8 @@ def test_filter_keeps_confident_labels_and_as_many_helpful_pairs(
     record = train(tmp_path, base, pairs, settings, "--weak-labels", labels, "--helpful", helpful)
     assert record["pairs"] == 2 * kept
     if threshold > 0.5:
-        settings |= {"student": {"filter": 0.9}, "conflict": {"kind": "none"}}
+        settings["student"] |= {"filter": 0.9}
+        settings["conflict"] = {"kind": "none"}
         with pytest.raises(UserError, match="1 pairs do not fill"):
             train(tmp_path, base, pairs, settings, "--weak-labels", labels)
 

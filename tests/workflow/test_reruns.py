@@ -18,6 +18,8 @@ import pytest
 
 from tests.shared.workflows import ROOT, TINY, command
 
+pytestmark = pytest.mark.slow
+
 REPORT = r"(cells|tables|figures|page) "
 NOTHING = r"(?!)"
 CONFIGURATION = {

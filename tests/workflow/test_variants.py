@@ -10,6 +10,8 @@ import pytest
 
 from tests.shared.workflows import snakemake
 
+pytestmark = pytest.mark.slow
+
 FILES = ("profiles/demo/experiment.yaml", "tests/tiny.yaml", "tests/variants.yaml")
 CELL = "results/weak_to_strong/substances/{scenario}/small/strong"
 

@@ -15,6 +15,8 @@ import pytest
 from benchmarks.small_world import clauses
 from tests.shared.workflows import NOTHING, ROOT, TINY, command, snakemake
 
+pytestmark = pytest.mark.slow
+
 HH = ROOT.parent / "shared/data/hh-single-turn"
 
 
