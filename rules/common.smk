@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from workflow_scripts import warm
-from workflow_scripts.config import data, experiment, matrix
+from workflow_scripts.config import data, experiment, layers, matrix
 from workflow_scripts.core import names
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
@@ -23,9 +23,11 @@ os.environ.update(
 )
 
 try:
-    EXPERIMENT = experiment.load(
-        config, [f"{workflow.basedir}/config.yaml", *workflow.overwrite_configfiles]
+    LAYERS = layers.read_layers(
+        [f"{workflow.basedir}/config.yaml", *workflow.overwrite_configfiles],
+        workflow.config_settings.config,
     )
+    EXPERIMENT = experiment.load(LAYERS)
 except UserError as error:
     raise WorkflowError(str(error))
 

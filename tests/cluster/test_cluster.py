@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.shared.configuration import PAPER as CONFIGURATION
 from tests.shared.workflows import ROOT, snakemake
 from workflow_scripts.cluster import plan, work
 from workflow_scripts.cluster.partitions import partition_for, read_partitions
 from workflow_scripts.config import experiment, matrix
+from workflow_scripts.config.layers import read_layers
 from workflow_scripts.core.errors import UserError
 
 PAPER = ("--profile", "slurm")
@@ -52,7 +52,7 @@ def test_there_are_as_many_slurm_jobs_as_trainings(tmp_path: Path, arguments: tu
 
 
 def paper() -> experiment.Config:
-    return experiment.load(CONFIGURATION, [str(ROOT / "config.yaml")])
+    return experiment.load(read_layers([ROOT / "config.yaml"], {}))
 
 
 @pytest.mark.slow

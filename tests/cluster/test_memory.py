@@ -8,10 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, OPTConfig
 
-from tests.shared.configuration import PAPER, changed
+from tests.shared.configuration import PAPER, changed, loaded
 from workflow_scripts.cluster import hardware, memory
 from workflow_scripts.cluster.memory import GB, Layout, Shape
-from workflow_scripts.config import experiment
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.models.checkpoints import fuse_gelu, without_dropout
 
@@ -112,7 +111,7 @@ def test_the_bytes_of_a_weight_add_up():
     ],
 )
 def test_a_model_is_trained_on_the_least_that_holds_it(model, gpus, gpu_model, zero, checkpointing):
-    config = experiment.load(PAPER)
+    config = loaded(PAPER)
     asked = hardware.request(config, model, tokens=hardware.tokens_of_pairs(config, 4000))
     assert (asked.gpu, asked.gpu_model, asked.zero) == (gpus, gpu_model, zero)
     assert asked.checkpointing == checkpointing
@@ -128,7 +127,7 @@ def with_keys(**keys):
         for parent in parents:
             node = node[parent]
         node[last] = value
-    return experiment.load(config)
+    return loaded(config)
 
 
 def test_an_entry_has_its_way_and_the_rest_is_filled_in():
@@ -155,7 +154,7 @@ def test_an_entry_has_its_way_and_the_rest_is_filled_in():
 
 
 def test_a_further_attempt_gets_more_memory_and_time_and_half_the_micro_batch():
-    config = experiment.load(PAPER)
+    config = loaded(PAPER)
     first, second, sixth = (
         hardware.request(config, "gpt2", tokens=10**9, attempt=attempt) for attempt in (1, 2, 6)
     )
@@ -168,7 +167,7 @@ def test_what_fits_nowhere_is_an_error_and_scoring_takes_one_gpu():
     config = with_keys(models__gpt2__params=200_000_000_000)
     with pytest.raises(UserError, match=r"^models.gpt2: its training fits no GPU of `hardware`"):
         hardware.request(config, "gpt2", tokens=1)
-    paper = experiment.load(PAPER)
+    paper = loaded(PAPER)
     for model in paper.models:
         asked = hardware.scoring(paper, model, tokens=1)
         shape = hardware.shape_of(paper.models[model])
@@ -195,10 +194,10 @@ def test_what_fits_nowhere_is_an_error_and_scoring_takes_one_gpu():
 )
 def test_a_mistake_in_an_entry_is_one_line(key, value, message):
     with pytest.raises(UserError) as failure:
-        experiment.load(changed(key, value))
+        loaded(changed(key, value))
     assert message in str(failure.value)
 
 
 def test_the_documented_table_is_what_the_model_says():
     document = Path(__file__).parents[2] / "docs" / "memory.md"
-    assert hardware.table(experiment.load(PAPER)) in document.read_text(encoding="utf-8")
+    assert hardware.table(loaded(PAPER)) in document.read_text(encoding="utf-8")

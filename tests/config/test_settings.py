@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.shared.configuration import PAPER, changed
+from tests.shared.configuration import PAPER, changed, loaded
 from tests.shared.workflows import ROOT
 from workflow_scripts.config import experiment, matrix
+from workflow_scripts.config.layers import read_layers
 from workflow_scripts.core.errors import UserError
 
 
 def test_the_papers_configuration_gives_the_papers_cells():
-    config = experiment.load(PAPER)
+    config = loaded(PAPER)
     # 7 models make 21 ordered pairs; 3 scenarios; 3 conflicts; 1 seed.
     assert len(matrix.cells(config)) == 21 * 3 * 3
     assert config.matrix.weak_strong[0] == ("gpt2", "gpt2-medium")
@@ -195,13 +196,13 @@ def test_a_mistake_is_one_line_that_says_the_mend(
 ):
     monkeypatch.chdir(ROOT)
     with pytest.raises(UserError) as error:
-        experiment.load(changed(key, value))
+        loaded(changed(key, value))
     assert str(error.value) == message
 
 
 def test_a_list_of_strengths_is_as_many_conflicts():
     listed = [{"name": "explicit", "alpha": 0.5}, {"name": "explicit_0.25", "alpha": 0.25}]
-    conflicts = experiment.load(changed("conflicts.explicit", listed)).conflicts
+    conflicts = loaded(changed("conflicts.explicit", listed)).conflicts
     spelt_out = PAPER["conflicts"] | {"explicit_0.25": {"kind": "explicit", "alpha": 0.25}}
     assert {name: conflict.model_dump() for name, conflict in conflicts.items()} == spelt_out
 
@@ -210,7 +211,9 @@ def test_the_file_named_is_the_one_that_sets_the_key(tmp_path: Path):
     overlay = tmp_path / "experiment.yaml"
     overlay.write_text("probe: {threshold: 2}\n")
     with pytest.raises(UserError, match=rf"^{overlay}: probe\.threshold: "):
-        experiment.load(changed("probe.threshold", 2), [ROOT / "config.yaml", overlay])
+        experiment.load(read_layers([ROOT / "config.yaml", overlay], {}))
+    with pytest.raises(UserError, match=r"^--config: probe\.threshold: "):
+        experiment.load(read_layers([ROOT / "config.yaml"], {"probe": {"threshold": "2"}}))
 
 
 @pytest.mark.parametrize("environment", ["training", "analysis"])

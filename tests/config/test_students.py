@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.shared.configuration import changed
-from workflow_scripts.config import experiment, matrix
+from tests.shared.configuration import changed, loaded
+from workflow_scripts.config import matrix
 from workflow_scripts.methods.students.chains import supervisor, with_intermediates
 from workflow_scripts.methods.students.supervised import Supervised as Student
 
@@ -36,7 +36,7 @@ def test_cells_are_those_between_whose_models_a_chain_stands():
         {"name": "sure", "filter": 0.75},
         {"name": "via", "through": ["gpt2-large", "gpt2-xl"]},
     ]
-    config = experiment.load(changed("matrix.students", students))
+    config = loaded(changed("matrix.students", students))
     cells = [cell for cell in matrix.cells(config) if cell.conflict == "none"]
     of_students = {
         variant: [(cell.weak, cell.strong) for cell in cells if cell.variant == variant]

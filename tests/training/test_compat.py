@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from tests.shared.base_models import FAMILIES, save_base
-from tests.shared.configuration import PAPER
+from tests.shared.configuration import PAPER, loaded
 from tests.shared.stages import run_stage
 from tests.shared.trainings import margins, write_pairs
-from workflow_scripts.config import experiment
 from workflow_scripts.data.pairs import high_confidence, read_pairs
 from workflow_scripts.methods import losses
 from workflow_scripts.methods.compat import Compat
@@ -35,7 +34,7 @@ def every_slice(compat):
     """Return the slice of each stage, by its name, under the paper's configuration."""
     students = [{"name": "direct"}, {"name": "high_confidence", "filter": 0.75}]
     matrix = PAPER["matrix"] | {"students": students}
-    config = experiment.load(PAPER | {"compat": compat, "matrix": matrix})
+    config = loaded(PAPER | {"compat": compat, "matrix": matrix})
     cell = ("gpt2", "gpt2-xl")
     by_stage: dict[tuple[str, ...], str] = {
         ("prepare_data",): slices.prepare_data(config, "harmlessness"),
@@ -87,8 +86,8 @@ def test_a_switch_is_in_the_settings_of_what_depends_on_it_and_of_nothing_else(s
 
 
 def test_everything_is_fixed_unless_said_otherwise():
-    assert set(experiment.load(PAPER).compat.model_dump().values()) == {"fixed"}
-    assert experiment.load(PAPER).compat == Compat()
+    assert set(loaded(PAPER).compat.model_dump().values()) == {"fixed"}
+    assert loaded(PAPER).compat == Compat()
 
 
 def test_rewards_are_read_at_the_last_token_or_at_the_count_of_nonzero_ones(tmp_path):

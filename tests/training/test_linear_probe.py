@@ -14,12 +14,11 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from tests.shared.base_models import FAMILIES, save_base
-from tests.shared.configuration import PAPER
+from tests.shared.configuration import PAPER, loaded
 from tests.shared.held_metrics import held
 from tests.shared.stages import run_stage
 from tests.shared.trainings import COMMON, SETTINGS, margins, train, weights, write_pairs
 from tests.shared.workflows import TINY, snakemake
-from workflow_scripts.config import experiment
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.reruns import slices
 
@@ -159,14 +158,14 @@ def test_features_are_shared_files_that_only_reward_models_read(tmp_path):
 
 def test_settings_know_of_probe_depth_and_package_only_where_they_are_asked_for():
     paper = copy.deepcopy(PAPER)
-    config = experiment.load(paper)
+    config = loaded(paper)
     of_ceiling = slices.ground_truth(config, "harmlessness", "reward_model", "gpt2", "0")
     assert "linear_probe" not in of_ceiling + slices.page(config)
     origin = {"id", "revision", "path", "pickled_weights"}
     assert json.loads(slices.base_model(config, "gpt2")).keys() == origin
     paper["models"]["gpt2"]["depth"] = 4
     paper["scenarios"]["reward_model"]["linear_probe"] = True
-    config = experiment.load(paper)
+    config = loaded(paper)
     of_ceiling = slices.ground_truth(config, "harmlessness", "reward_model", "gpt2", "0")
     assert json.loads(of_ceiling)["linear_probe"] is True
     assert json.loads(slices.base_model(config, "gpt2"))["depth"] == 4

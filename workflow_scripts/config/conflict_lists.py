@@ -25,6 +25,8 @@ def spelled_out(section: Any) -> Any:
             key = f"conflicts.{kind}.{place}"
             if not isinstance(entry, Mapping) or "name" not in entry:
                 raise AboutKey(key, "needs a name; write {name: ..., alpha: ...}")
+            if not isinstance(entry["name"], str):
+                raise AboutKey(f"{key}.name", f"{entry['name']!r} is no name; write one word")
             if entry["name"] in named:
                 raise AboutKey(f"{key}.name", f"{entry['name']!r} is already a conflict's name")
             settings = {name: value for name, value in entry.items() if name != "name"}

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from workflow_scripts.config.messages import BelowSection, nearest
 from workflow_scripts.core.names import Name
-from workflow_scripts.core.section import HubId, Settings, exactly_one
+from workflow_scripts.core.section import Count, HubId, LocalPath, Settings, exactly_one
 from workflow_scripts.data.formats import FORMATS
 
 CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
@@ -36,7 +36,7 @@ class Source(Settings):
     """Folder within the data set on the hub."""
     config: Name | None = None
     """Configuration (subset) of the data set on the hub."""
-    path: str | None = None
+    path: LocalPath | None = None
     """File of JSON lines or Parquet, or a folder in hub format, below `data_root`."""
     world: Name | None = None
     """A generated world, a key of `worlds`."""
@@ -69,7 +69,7 @@ class Source(Settings):
 class PairSet(Settings):
     """One of the four sets of a target: at most ``size`` pairs of ``source``."""
 
-    size: PositiveInt
+    size: Count
     """Pairs in the set at most."""
     source: Source
     """Where they come from."""
@@ -106,11 +106,11 @@ class World(Settings):
     """Seed of the world."""
     substances: Annotated[int, Field(ge=40, le=20_000)]
     """Number of substances, one token each."""
-    mentions: PositiveInt
+    mentions: Count
     """Number of encyclopedia entries."""
     zipf_exponent: Annotated[float, Field(ge=0, le=3)]
     """The k-th substance is mentioned in proportion to k ** -zipf_exponent."""
-    phrasings: PositiveInt
+    phrasings: Count
     """Phrasings in which a set asks about each of its substances."""
 
 

@@ -1,27 +1,26 @@
 """What ``config.yaml`` may say."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Self
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Self
 
 from pydantic import (
     BeforeValidator,
     Field,
     PositiveFloat,
-    PositiveInt,
     ValidationError,
     model_validator,
 )
 
 from workflow_scripts.config.conflict_lists import spelled_out
 from workflow_scripts.config.data import SETS, Corpus, Target, World
+from workflow_scripts.config.layers import Layer, merged
 from workflow_scripts.config.messages import AboutKey, BelowSection, UndefinedName, describe
 from workflow_scripts.config.models import Gpu, Model
 from workflow_scripts.config.training import Training
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.names import Name
-from workflow_scripts.core.section import Settings, Share, exactly_one
+from workflow_scripts.core.section import Count, LocalPath, Settings, Share, exactly_one
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.conflicts.registry import AnyConflict
 from workflow_scripts.methods.method import Sft
@@ -68,6 +67,8 @@ class Matrix(Settings):
     @model_validator(mode="after")
     def _pairs_or_models(self) -> Self:
         exactly_one(self, "models", "pairs")
+        if self.models is not None and len(self.models) < 2:
+            raise BelowSection("models", "names fewer than two models; a weak and a strong one")
         for place, (weak, strong) in enumerate(self.pairs or []):
             if weak == strong:
                 raise BelowSection(
@@ -108,9 +109,9 @@ class Matrix(Settings):
 class Execution(Settings):
     """Knobs of speed. None of them changes a result, so none of them reruns anything."""
 
-    micro_batch: PositiveInt = 32
+    micro_batch: Count = 32
     """Pairs in one forward pass; divides `training.batch_size`."""
-    threads: PositiveInt = 1
+    threads: Count = 1
     """CPU threads of a rank."""
     tensorboard: bool = False
     """Write TensorBoard logs of trainings."""
@@ -123,7 +124,7 @@ class Execution(Settings):
 class Config(Settings):
     """The whole of ``config.yaml``."""
 
-    data_root: str = "."
+    data_root: LocalPath = "."
     """Folder below which local data and models are found."""
     matrix: Matrix
     """Which cells are run."""
@@ -161,10 +162,16 @@ class Config(Settings):
         for where, name, known in self._references():
             if name not in known:
                 raise UndefinedName(where, name, known)
-        if self.conflicts.get("none") is None or "none" not in self.matrix.conflicts:
+        none = self.conflicts.get("none")
+        if none is None or "none" not in self.matrix.conflicts:
             raise AboutKey(
                 "matrix.conflicts",
                 "the conflict tax is counted against `none`; add it to the list",
+            )
+        if none.kind != "none":
+            raise AboutKey(
+                "conflicts.none.kind",
+                f"{none.kind!r} is not what `none` means; give that conflict another name",
             )
         for name, model in self.models.items():
             if model.gpus and self.training.batch_size % model.gpus:
@@ -212,21 +219,20 @@ class Config(Settings):
                 yield f"models.{name}.gpu_model", model.gpu_model, self.hardware
 
 
-def load(config: Mapping[str, Any], files: Sequence[Path | str] = ("config.yaml",)) -> Config:
-    """Validate a resolved configuration.
+def load(layers: Sequence[Layer]) -> Config:
+    """Validate a configuration.
 
     Args:
-        config: what Snakemake merged from the files and ``--config``.
-        files: the configuration files, later ones winning; named in errors.
+        layers: the configuration files and ``--config``, later ones winning.
 
     Raises:
         UserError: one line for the first fault: file, key, what is wrong, the nearest spelling.
     """
-    config = dict(config)
+    config = merged(layers)
     if root := os.environ.get("W2S_DATA_ROOT"):
         config["data_root"] = root
     try:
         return Config.model_validate(config)
     except ValidationError as failure:
         fault = failure.errors()[0]
-        raise UserError(describe(fault, Config, files)) from None
+        raise UserError(describe(fault, Config, layers)) from None

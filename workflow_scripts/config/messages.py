@@ -3,12 +3,12 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel
+
+from workflow_scripts.config.layers import Layer
 
 
 class AboutKey(ValueError):
@@ -38,13 +38,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(known)}" if known else ""
 
 
-def describe(fault: Mapping[str, Any], schema: type[BaseModel], files: Sequence[Path | str]) -> str:
+def describe(fault: Mapping[str, Any], schema: type[BaseModel], layers: Sequence[Layer]) -> str:
     """Return the line for one of pydantic's errors.
 
     Args:
         fault: an item of ``ValidationError.errors()``.
         schema: the model that was validated.
-        files: the configuration files, later ones winning.
+        layers: what the configuration was merged from, later ones winning.
     """
     location = [part for part in fault["loc"] if part != "[key]"]
     for union in (["conflicts"], ["scenarios"], ["matrix", "students"]):
@@ -61,7 +61,7 @@ def describe(fault: Mapping[str, Any], schema: type[BaseModel], files: Sequence[
     elif isinstance(cause, AboutKey):
         location = cause.location
     message = _message(fault, schema, location)
-    return f"{_file_of(location, files)}: {'.'.join(map(str, location))}: {message}"
+    return f"{_layer_of(location, layers)}: {'.'.join(map(str, location))}: {message}"
 
 
 def _message(fault: Mapping[str, Any], schema: type[BaseModel], location: Sequence[Any]) -> str:
@@ -103,15 +103,13 @@ def _keys_at(schema: Any, location: Sequence[Any]) -> list[str]:
     return _keys_at(field.annotation, location[1:]) if field else []
 
 
-def _file_of(location: Sequence[Any], files: Sequence[Path | str]) -> str:
-    """Return the last file that sets the key, or else the deepest of its parents."""
-    present = [str(file) for file in files if Path(file).is_file()]
-    documents = [(file, yaml.safe_load(Path(file).read_text())) for file in present]
+def _layer_of(location: Sequence[Any], layers: Sequence[Layer]) -> str:
+    """Return the last layer that sets the key or, where none does, the deepest of its parents."""
     for depth in range(len(location), 0, -1):
-        for file, document in reversed(documents):
-            if _holds(document, location[:depth]):
-                return file
-    return str(files[-1]) if files else "--config"
+        for layer in reversed(layers):
+            if _holds(layer.content, location[:depth]):
+                return layer.name
+    return layers[-1].name if layers else "--config"
 
 
 def _holds(node: Any, location: Sequence[Any]) -> bool:

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from workflow_scripts.config.messages import BelowSection
 from workflow_scripts.core.names import Name
-from workflow_scripts.core.section import HubId, Settings, exactly_one
+from workflow_scripts.core.section import Count, HubId, LocalPath, Settings, exactly_one
 
 CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
 
@@ -18,13 +18,13 @@ class Architecture(Settings):
 
     family: Literal["gpt2", "llama"] = "gpt2"
     """Architecture of the model."""
-    width: PositiveInt
+    width: Count
     """Size of the hidden state."""
-    layers: PositiveInt
+    layers: Count
     """Number of layers."""
-    heads: PositiveInt
+    heads: Count
     """Attention heads; they divide `width`."""
-    context: PositiveInt
+    context: Count
     """Longest text, in tokens."""
 
     @model_validator(mode="after")
@@ -42,15 +42,15 @@ class Pretraining(Settings):
 
     corpus: Name
     """Corpus to train on, a key of `corpora`."""
-    tokens: PositiveInt | None = None
+    tokens: Count | None = None
     """How many of the corpus's tokens, from its beginning, the model sees; all if left out."""
     architecture: Architecture
     """Shape of the model."""
-    steps: PositiveInt
+    steps: Count
     """Optimizer steps."""
-    batch_size: PositiveInt
+    batch_size: Count
     """Sequences in a batch."""
-    sequence_length: PositiveInt
+    sequence_length: Count
     """Tokens in a sequence."""
     learning_rate: PositiveFloat
     """Peak learning rate."""
@@ -77,30 +77,30 @@ class Model(Settings):
     """Model on the hub, `owner/name`; give one of `id`, `path`, `package` and `pretrain`."""
     revision: Revision | None = None
     """Commit on the hub, 40 hexadecimal digits."""
-    path: str | None = None
+    path: LocalPath | None = None
     """Folder of the model, below `data_root`."""
     package: Package | None = None
     """Python package that holds the model as a GGUF file."""
-    depth: PositiveInt | None = None
+    depth: Count | None = None
     """Keep the first so many layers alone."""
     pretrain: Pretraining | None = None
     """Make the model here."""
     family: Name | None = None
     """Architecture, for the memory estimate."""
-    params: PositiveInt | None = None
+    params: Count | None = None
     """Number of weights, for the memory estimate."""
     pickled_weights: bool = False
     """The repository has no safetensors: read the tensors out of its pickle."""
     # Knobs of execution (``EXECUTION_KNOBS``): where and how it is trained.
-    width: PositiveInt | None = None
+    width: Count | None = None
     """Size of the hidden state, for the memory estimate."""
-    layers: PositiveInt | None = None
+    layers: Count | None = None
     """Number of layers, for the memory estimate."""
     gpu_model: Name | None = None
     """GPU model to train on, a key of `hardware`."""
     gpus: Annotated[int, Field(ge=0)] | None = None
     """GPUs over all nodes, one rank each; 0 trains on the CPU."""
-    nodes: PositiveInt = 1
+    nodes: Count = 1
     """Nodes to train on."""
     zero: Literal[0, 2, 3] | None = None
     """DeepSpeed's ZeRO stage."""
@@ -135,9 +135,9 @@ EXECUTION_KNOBS = frozenset({"width", "layers", "gpu_model", "gpus", "nodes", "z
 class Gpu(Settings):
     """A GPU model: its memory (10^9 bytes), dense bfloat16 peak (10^12/s), and GPUs in a node."""
 
-    memory_gb: PositiveFloat
+    memory_gb: Annotated[float, Field(ge=1, le=10_000)]
     """Memory in 10^9 bytes."""
-    bf16_tflops: PositiveFloat
+    bf16_tflops: Annotated[float, Field(ge=0.001, le=1e6)]
     """Dense bfloat16 peak, in 10^12 operations a second."""
-    per_node: PositiveInt
+    per_node: Count
     """GPUs in a node."""

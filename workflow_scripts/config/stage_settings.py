@@ -8,14 +8,14 @@ import argparse
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from workflow_scripts.config.data import TokenizerSettings, World
 from workflow_scripts.config.models import Architecture, Package
 from workflow_scripts.config.training import Adam
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import canonical_json
-from workflow_scripts.core.section import Settings, Share
+from workflow_scripts.core.section import Count, Settings, Share
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.conflicts.registry import AnyConflict
 from workflow_scripts.methods.method import Method
@@ -77,7 +77,7 @@ class WorldSettings(World, StageSettings):
 class SetSettings(Settings):
     """Where one of a target's sets is read from: a source's keys, worlds as files."""
 
-    size: PositiveInt
+    size: Count
     source: dict[str, Any]
 
 
@@ -100,7 +100,7 @@ class BaseModelSettings(StageSettings):
     path: str | None
     pickled_weights: bool
     package: Package | None = None
-    depth: PositiveInt | None = None
+    depth: Count | None = None
 
 
 class CorpusSettings(TokenizerSettings, StageSettings):
@@ -116,14 +116,14 @@ class PretrainSettings(StageSettings):
 
     optional = frozenset({"depth"})
 
-    tokens: PositiveInt | None
+    tokens: Count | None
     architecture: Architecture
-    steps: PositiveInt
-    batch_size: PositiveInt
-    sequence_length: PositiveInt
+    steps: Count
+    batch_size: Count
+    sequence_length: Count
     learning_rate: float
     seed: Seed
-    depth: PositiveInt | None = None
+    depth: Count | None = None
 
 
 class TrainSettings(StageSettings):
@@ -140,8 +140,8 @@ class TrainSettings(StageSettings):
     objective: str
     method: Method
     seed: Seed
-    batch_size: PositiveInt
-    max_length: PositiveInt
+    batch_size: Count
+    max_length: Count
     data_order: Literal["shuffled", "file"]
     adam: Adam
     compat: Compat
@@ -172,7 +172,7 @@ class ReadoutSettings(StageSettings):
     """Of stage ``predict``: how margins are read out."""
 
     objective: str
-    max_length: PositiveInt
+    max_length: Count
     compat: Compat
 
 
@@ -185,7 +185,7 @@ class LabelSettings(ReadoutSettings):
 class TextSettings(StageSettings):
     """Of stages ``reference`` and ``features``: how texts are cut and read."""
 
-    max_length: PositiveInt
+    max_length: Count
     compat: Compat
 
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
-from workflow_scripts.core.section import Settings, Share
+from workflow_scripts.core.section import Count, Settings, Share
 
 CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
 
@@ -23,7 +23,7 @@ class Adam(Settings):
 class Training(Settings):
     """What every fine-tuning shares."""
 
-    batch_size: PositiveInt = 32
+    batch_size: Count = 32
     """Pairs in a batch, over all ranks."""
     max_length: Annotated[int, Field(ge=8)] = 512
     """Tokens in a text at most; the prompt is cut first."""

@@ -22,6 +22,18 @@ HubId = Annotated[
     Field(json_schema_extra={"pattern": rf"^({NAME}/)?{NAME}$"}),
 ]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(gt=0, le=10**12)]
+"""A number of things; more than this is a slip of the keyboard."""
+
+
+def _checked_path(path: str) -> str:
+    if not path.strip() or any(sign in path for sign in "{}\0"):
+        raise ValueError(f"{path!r} is no path that can be used; it is empty or has {{, }} or NUL")
+    return path
+
+
+LocalPath = Annotated[str, AfterValidator(_checked_path)]
+"""A file or folder: no empty one, and no braces, which Snakemake takes for wildcards."""
 
 
 class Settings(BaseModel):
@@ -30,7 +42,9 @@ class Settings(BaseModel):
     A string below a field is its description in config.schema.json.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 def exactly_one(section: BaseModel, *keys: str) -> None:

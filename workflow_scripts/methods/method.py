@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
-from workflow_scripts.core.section import Settings
+from workflow_scripts.core.section import Count, Settings
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.objectives import Likelihood, Objective
 from workflow_scripts.methods.readout import Readout
@@ -30,7 +30,7 @@ class Method(Settings):
     soft_labels: ClassVar[bool] = False
     has_reference: ClassVar[bool] = False
 
-    epochs: PositiveInt
+    epochs: Count
     """Passes over the pairs."""
     learning_rate: PositiveFloat
     """Peak learning rate."""

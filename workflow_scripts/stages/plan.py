@@ -8,7 +8,8 @@ from rich.console import Console
 
 from workflow_scripts.cluster.partitions import read_partitions
 from workflow_scripts.cluster.plan import notes, outputs, planned, table
-from workflow_scripts.config.experiment import Config
+from workflow_scripts.config.experiment import load
+from workflow_scripts.config.layers import Layer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: if the configuration or the partitions' file cannot be read, or Snakemake fails.
     """
-    config = Config.model_validate(args.config)
+    config = load([Layer("--config", args.config)])
     partitions = read_partitions(args.partitions) if args.partitions else []
     plan = planned(config, outputs(args.config, args.snakefile, args.started_in))
     console = Console(width=None if sys.stdout.isatty() else 100)
