@@ -7,7 +7,9 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
 include: "rules/hardware.smk"
+include: "rules/report_files.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/features.smk"
@@ -28,21 +30,22 @@ rule all:
         rules.cells.output,
         rules.tables.output,
         rules.page.output,
-        # Else Snakemake would let a measurement be missing as long as the report stands.
+        # Listed explicitly: Snakemake does not recreate a missing intermediate file while the report
+        # exists.
         beside_checkpoints("predictions.parquet"),
         rules.cells.input.probes,
         collect(rules.figures.output, target=EXPERIMENT.matrix.targets),
 
 
 onstart:
-    # A cluster's jobs are to be processes of their own, on their own nodes.
-    if EXPERIMENT.execution.warm_start and workflow.local_exec:
+    # A cluster's jobs are processes of their own, on their own nodes.
+    if EXPERIMENT.execution.warm_start and workflow.local_exec and not is_command():
         warm.start()
 
 
 onsuccess:
-    # Whoever asked for a plan or for single files did not ask for the cells.
+    # Print the table only when the default target was requested.
     if set(workflow.dag_settings.targets) <= {"all"}:
         shell(
-            "test ! -f {rules.cells.output.parquet} || python -m workflow_scripts summary --cells {rules.cells.output.parquet}"
+            "test ! -f {paths.CELLS:q} || python -m workflow_scripts summary --cells {paths.CELLS:q}"
         )

@@ -9,7 +9,7 @@ localrules:
 
 rule plan:
     log:
-        "results/logs/plan.log",
+        f"{paths.LOGS}/plan.log",
     retries: 0
     conda:
         "../envs/analysis.yaml"
@@ -18,15 +18,17 @@ rule plan:
         snakefile=workflow.main_snakefile,
         started_in=workflow.workdir_init,
         partitions=partitions_file,
+    message:
+        "Plan"
     shell:
         "python -m workflow_scripts plan --config {params.config:q} "
         "--snakefile {params.snakefile:q} --started-in {params.started_in:q} "
-        "--partitions {params.partitions:q} 2> {log}"
+        "--partitions {params.partitions:q} 2> {log:q}"
 
 
 rule preflight:
     log:
-        "results/logs/preflight.log",
+        f"{paths.LOGS}/preflight.log",
     retries: 0
     conda:
         "../envs/analysis.yaml"
@@ -36,7 +38,9 @@ rule preflight:
         started_in=rules.plan.params.started_in,
         partitions=partitions_file,
         account=lambda wildcards, resources: resources.get("slurm_account", []),
+    message:
+        "Check what a run on the cluster will need"
     shell:
         "python -m workflow_scripts preflight --config {params.config:q} "
         "--snakefile {params.snakefile:q} --started-in {params.started_in:q} "
-        "--partitions {params.partitions:q} --account {params.account:q} 2> {log}"
+        "--partitions {params.partitions:q} --account {params.account:q} 2> {log:q}"

@@ -5,22 +5,52 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from workflow_scripts import warm
-from workflow_scripts.config import data, experiment, layers, matrix
+from workflow_scripts import terminal, warm
+from workflow_scripts.cluster import work
+from workflow_scripts.config import data, experiment, layers, matrix, paths
 from workflow_scripts.core import names
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
 from workflow_scripts.methods.students import chains
-from workflow_scripts.report import tables as report_tables
-from workflow_scripts.report import figure_list as report_figures
 from workflow_scripts.reruns import digests, provenance, slices
+
+
+def on_a_path(folder):
+    """Return a folder as PATH and PYTHONPATH can hold it: seen from here, where it has a colon."""
+    found = os.path.relpath(folder) if os.pathsep in folder else folder
+    if os.pathsep in found:
+        raise WorkflowError(
+            f"{folder}: PATH and PYTHONPATH cannot hold a colon; run in this folder or in one below it"
+        )
+    return found
+
 
 # Shell commands find this environment's Python (a conda environment, where asked for, comes first)
 # and this checkout's scripts, from whatever folder the workflow is run in.
 os.environ.update(
-    PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", os.defpath)]),
-    PYTHONPATH=workflow.basedir,
+    PATH=os.pathsep.join(
+        [on_a_path(os.path.dirname(sys.executable)), os.getenv("PATH", os.defpath)]
+    ),
+    PYTHONPATH=on_a_path(workflow.basedir),
 )
+
+# Rules without output, which are asked for by name and print what they find.
+COMMANDS = {"plan", "preflight", "verify", "adopt"}
+
+
+def is_command():
+    """Return whether only commands were asked for."""
+    targets = set(workflow.dag_settings.targets) if workflow.dag_settings else set()
+    return bool(targets) and targets <= COMMANDS
+
+
+if workflow.is_main_process:
+    shown = workflow.output_settings
+    terminal.attach(
+        logger,
+        brief=shown.dryrun and not (shown.printshellcmds or shown.verbose),
+        is_command=is_command,
+    )
 
 try:
     LAYERS = layers.read_layers(
@@ -41,23 +71,15 @@ CODE = digests.Code(
 if workflow.is_main_process and (other_versions := provenance.warning()):
     logger.warning(other_versions)
 
-# The folder of every training, by its wildcards.
-SFT = "results/sft/{target}/{model}/seed{seed}"
-# `variant` is empty for direct students, and a slash and the student's name for others.
-STUDENT_SFT = (
-    "results/student_sft/{target}/{scenario}/{weak}/{strong}/{supervision}{variant}/seed{seed}"
+# The wildcards of a cell, and what they say in a job's message.
+CELL = matrix.Cell._fields
+CELL_TEXT = (
+    "{wildcards.target}, {wildcards.weak} → {wildcards.strong}, "
+    "{wildcards.conflict}{wildcards.variant}, seed {wildcards.seed}"
 )
-GROUND_TRUTH = "results/ground_truth/{target}/{scenario}/{model}/seed{seed}"
-WEAK_TO_STRONG = (
-    "results/weak_to_strong/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}"
-)
-WEAK_LABELS = "results/weak_labels/{target}/{scenario}/{model}/seed{seed}.parquet"
-FEATURES = "results/features/{target}/{model}/{set}.parquet"
-STUDENT_LABELS = (
-    "results/student_labels/{target}/{scenario}/{weak}/{strong}{variant}/seed{seed}.parquet"
-)
-PROBE = "results/probes/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}.json"
-INSPECTION = "results/inspect/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}"
+CELL_OF_SFT = [name.replace("conflict", "supervision") for name in CELL]
+CELL_OF_SFT_TEXT = CELL_TEXT.replace("conflict", "supervision")
+CEILING_TEXT = "{wildcards.target}, {wildcards.model}, seed {wildcards.seed}"
 
 
 def one_of(names):
@@ -90,62 +112,29 @@ def files_in(folder):
     return sorted(found)
 
 
-def source_files(wildcards):
-    """Return the local files that a target's sets are read from."""
-    sets = EXPERIMENT.targets[wildcards.target].sets
-    local = [slices.local_file(EXPERIMENT, getattr(sets, name).source, name) for name in data.SETS]
-    return [file for path in local if path for file in [path, *files_in(path)]]
-
-
-def models_by(origin):
-    """Return the names of the models that are had in one way: `id`, `path`, `package`, `pretrain`."""
-    return [name for name, model in EXPERIMENT.models.items() if getattr(model, origin)]
-
-
-def model_folder(wildcards):
-    """Return the local folder that a model is copied from."""
-    return os.path.join(EXPERIMENT.data_root, EXPERIMENT.models[wildcards.model].path)
-
-
-def corpus_texts(wildcards):
-    """Return what a corpus is made of: a world's encyclopedia, or a target's training sets."""
-    corpus = EXPERIMENT.corpora[wildcards.corpus]
-    if corpus.world:
-        return f"results/worlds/{corpus.world}/corpus.parquet"
-    return collect("results/data/{target}/{set}.parquet", target=corpus.target, set=corpus.sets)
-
-
-def corpus_of(wildcards):
-    """Return the folder of the corpus that a model is pretrained on."""
-    return f"results/corpora/{EXPERIMENT.models[wildcards.model].pretrain.corpus}"
-
-
 def scenario_of(wildcards):
-    """Return the scenario of a job, None for one that serves several."""
-    return EXPERIMENT.scenarios.get(wildcards.get("scenario"))
+    """Return the scenario of a job."""
+    return EXPERIMENT.scenarios[wildcards.scenario]
 
 
-def starts_from_base(wildcards):
-    """Return whether training starts from the base model rather than from its SFT."""
-    return not scenario_of(wildcards).from_sft
-
-
-def is_linear_probe(wildcards):
-    """Return whether a reward head alone is trained, on features of a frozen model."""
-    scenario = scenario_of(wildcards)
-    return scenario is not None and scenario.trains_head_alone
-
-
-def for_linear_probes(features):
-    """Return an input: these features where a reward head alone is trained, and nothing elsewhere."""
-    if not any(scenario.trains_head_alone for scenario in EXPERIMENT.scenarios.values()):
-        return []
-    return branch(is_linear_probe, then=features, otherwise=[])
+def starts_from_sft(wildcards):
+    """Return whether training starts from the base model's SFT rather than from the base model."""
+    return scenario_of(wildcards).from_sft
 
 
 def has_reference(wildcards):
     """Return whether margins are relative to a reference model."""
     return scenario_of(wildcards).has_reference
+
+
+def is_linear_probe(wildcards):
+    """Return whether a reward head alone is trained, on features of a frozen model."""
+    return scenario_of(wildcards).trains_head_alone
+
+
+def for_linear_probes(features):
+    """Return an input: these features where a reward head alone is trained, and nothing elsewhere."""
+    return branch(is_linear_probe, then=features, otherwise=[])
 
 
 def conflict_of(wildcards):
@@ -160,112 +149,41 @@ def is_mixture(wildcards):
     return conflict_of(wildcards).mixes_helpful
 
 
+def pairs_of(set):
+    """Return the template of one of a target's sets."""
+    return paths.filled(paths.PAIRS, set=set)
+
+
+def features_of(set, model="{model}"):
+    """Return the template of a model's features of one of a target's sets."""
+    return paths.filled(paths.FEATURES, set=set, model=model)
+
+
 def student_pairs(wildcards):
     """Return the set that a student is trained on."""
-    return f"results/data/{wildcards.target}/{STUDENTS[wildcards.variant].trained_on}.parquet"
+    return pairs_of(STUDENTS[wildcards.variant].trained_on).format(**wildcards)
+
+
+def labelled_by_student(wildcards):
+    """Return the set that a student labels for the next of a chain."""
+    return pairs_of(STUDENTS[wildcards.variant].labels).format(**wildcards)
 
 
 def supervising_labels(wildcards):
     """Return the labels of that set: by the weak model, or by the last of a chain of students."""
     student = STUDENTS[wildcards.variant]
     if not student.through:
-        return WEAK_LABELS.format(model=wildcards.weak, **wildcards)
+        return paths.WEAK_LABELS.format(model=wildcards.weak, **wildcards)
     supervisor = chains.supervisor(student, STUDENTS.values())
     names = {"strong": student.through[-1], "variant": supervisor.folder}
-    return STUDENT_LABELS.format(**dict(wildcards) | names)
-
-
-def labelled_by_student(wildcards):
-    """Return the set that a student labels for the next of a chain."""
-    return f"results/data/{wildcards.target}/{STUDENTS[wildcards.variant].labels}.parquet"
-
-
-def student_features(wildcards):
-    """Return the features of the sets that a linear probe is trained on."""
-    sets = [STUDENTS[wildcards.variant].trained_on]
-    if is_mixture(wildcards):
-        sets.append("helpful")
-    return collect(FEATURES, target=wildcards.target, model=wildcards.strong, set=sets)
-
-
-def features_labelled_by_student(wildcards):
-    """Return the features of the set that a linear probe labels for the next of a chain."""
-    labels = STUDENTS[wildcards.variant].labels
-    return FEATURES.format(target=wildcards.target, model=wildcards.strong, set=labels)
-
-
-def student_reference_pairs(wildcards):
-    """Return the sets on which an SFT model is the reference of DPO students."""
-    yield student_pairs(wildcards)
-    yield f"results/data/{wildcards.target}/test.parquet"
-    if is_mixture(wildcards):
-        yield f"results/data/{wildcards.target}/helpful.parquet"
+    return paths.STUDENT_LABELS.format(**dict(wildcards) | names)
 
 
 def student_sft_folder(wildcards):
-    """Return the folder of the SFT model that a SimPO or DPO student starts from."""
-    return STUDENT_SFT.format(supervision=conflict_of(wildcards).supervision, **wildcards)
-
-
-def student_base(wildcards):
-    """Return the model that a student starts from."""
-    if starts_from_base(wildcards):
-        return f"results/models/{wildcards.strong}"
-    return f"{student_sft_folder(wildcards)}/checkpoint"
+    """Return the folder of the SFT model that a student starts from."""
+    return paths.STUDENT_SFT.format(supervision=conflict_of(wildcards).supervision, **wildcards)
 
 
 def student_reference(wildcards):
-    """Return the reference log-probabilities of a DPO student, and nothing for another."""
+    """Return a student's reference log-probabilities, and nothing where margins have no reference."""
     return f"{student_sft_folder(wildcards)}/reference.parquet" if has_reference(wildcards) else []
-
-
-def second_weak(wildcards):
-    """Return the weak ceiling of the seed before this one, and nothing for the first seed.
-
-    The seed before, so that a seed added to the list changes no finished probe.
-    """
-    seeds = EXPERIMENT.matrix.seeds
-    place = seeds.index(int(wildcards.seed)) if int(wildcards.seed) in seeds else 0
-    if place == 0:
-        return []
-    folder = GROUND_TRUTH.format(
-        **dict(wildcards) | {"model": wildcards.weak, "seed": seeds[place - 1]}
-    )
-    return f"{folder}/predictions.parquet"
-
-
-def beside_checkpoints(name):
-    """Return an input function: this file of every ceiling and student, without their SFT."""
-
-    def files(wildcards):
-        students = {f"{WEAK_TO_STRONG}/{name}".format(**cell._asdict()) for cell in CELLS}
-        ceilings = {
-            f"{GROUND_TRUTH}/{name}".format(model=model, **cell._asdict())
-            for cell in CELLS
-            for model in (cell.weak, cell.strong)
-        }
-        return sorted(students | ceilings)
-
-    return files
-
-
-def captioned(path, caption, category, **labels):
-    """Return an output that `snakemake --report` shows."""
-    return report(path, caption=f"captions/{caption}.rst", category=category, labels=labels)
-
-
-def figure_files():
-    """Return the report's figures of one target: SVG in Snakemake's report too, PNG beside it."""
-    folder = "results/report/figures"
-    for name, title in report_figures.FIGURES.items():
-        yield captioned(
-            f"{folder}/{name}_{{target}}.svg", name, "Figures", figure=title, target="{target}"
-        )
-        yield f"{folder}/{name}_{{target}}.png"
-
-
-def table_files():
-    """Return the report's tables: Markdown in Snakemake's report too, LaTeX beside it."""
-    for name in report_tables.TABLES:
-        yield captioned(f"results/report/tables/{name}.md", f"table_{name}", "Tables", table=name)
-        yield f"results/report/tables/{name}.tex"

@@ -4,23 +4,27 @@
 
 rule features:
     input:
-        model="results/models/{model}",
-        pairs="results/data/{target}/{set}.parquet",
+        model=paths.MODEL,
+        pairs=paths.PAIRS,
     output:
-        FEATURES,
+        paths.FEATURES,
     log:
-        "results/logs/features/{target}/{model}/{set}.log",
+        paths.log("features", paths.FEATURES),
+    benchmark:
+        paths.benchmark("features", paths.FEATURES)
     wildcard_constraints:
         set=one_of(data.SETS),
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **allocation(requested(scoring_request, "model", token_counts.scoring, ["target", "set"])),
+        **allocation(requested(paths.FEATURES)),
     params:
         code=CODE.digest("features"),
         settings=slices.features(EXPERIMENT),
+    message:
+        "Read features: {wildcards.target}, {wildcards.set}, {wildcards.model}"
     shell:
-        "python -m workflow_scripts features --code {params.code} --settings {params.settings:q} "
-        "--model {input.model} --pairs {input.pairs} "
-        "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
+        "python -m workflow_scripts features --code {params.code:q} --settings {params.settings:q} "
+        "--model {input.model:q} --pairs {input.pairs:q} "
+        "--micro-batch {resources.micro_batch} --threads {threads} --output {output:q} 2> {log:q}"

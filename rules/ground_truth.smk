@@ -1,34 +1,31 @@
-rule ground_truth:
+use rule sft as ground_truth with:
     input:
         model=branch(
-            starts_from_base,
-            then="results/models/{model}",
-            otherwise=f"{SFT}/checkpoint",
+            starts_from_sft,
+            then=f"{paths.SFT}/checkpoint",
+            otherwise=paths.MODEL,
         ),
-        pairs="results/data/{target}/gt.parquet",
-        reference=branch(has_reference, then=f"{SFT}/reference.parquet", otherwise=[]),
-        features=for_linear_probes("results/features/{target}/{model}/gt.parquet"),
+        pairs=pairs_of("gt"),
+        weak_labels=[],
+        helpful=[],
+        reference=branch(has_reference, then=paths.SFT_REFERENCE, otherwise=[]),
+        features=for_linear_probes(features_of("gt")),
     output:
-        checkpoint=directory(f"{GROUND_TRUTH}/checkpoint"),
-        record=f"{GROUND_TRUTH}/train.json",
-        metrics=f"{GROUND_TRUTH}/metrics.jsonl",
+        checkpoint=directory(f"{paths.GROUND_TRUTH}/checkpoint"),
+        record=f"{paths.GROUND_TRUTH}/train.json",
+        metrics=f"{paths.GROUND_TRUTH}/metrics.jsonl",
     log:
-        "results/logs/ground_truth/{target}/{scenario}/{model}/seed{seed}.log",
+        paths.log("ground_truth", paths.GROUND_TRUTH),
+    benchmark:
+        paths.benchmark("ground_truth", paths.GROUND_TRUTH)
     group:
         group_of("ground_truth")
-    conda:
-        "../envs/training.yaml"
-    threads: EXECUTION.threads
     resources:
-        **training_on("model", token_counts.ground_truth, "target", "scenario"),
+        **training_for(f"{paths.GROUND_TRUTH}/train.json"),
     params:
         code=lambda wildcards: CODE.digest(
             "train", scenario_of(wildcards).kind, "none", "supervised"
         ),
         settings=slice_for(slices.ground_truth, "target", "scenario", "model", "seed"),
-    shell:
-        "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
-        "--model {input.model} --pairs {input.pairs} --reference {input.reference} --features {input.features} "
-        "--micro-batch {resources.micro_batch} --threads {threads} {resources.execution} "
-        "--checkpoint {output.checkpoint} --record {output.record} "
-        "--metrics {output.metrics} 2> {log}"
+    message:
+        f"Train {{wildcards.scenario}} ceiling: {CEILING_TEXT}"

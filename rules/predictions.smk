@@ -1,41 +1,49 @@
 rule ground_truth_predictions:
     input:
-        model=f"{GROUND_TRUTH}/checkpoint",
-        pairs="results/data/{target}/test.parquet",
-        reference=branch(has_reference, then=f"{SFT}/reference.parquet", otherwise=[]),
-        features=for_linear_probes("results/features/{target}/{model}/test.parquet"),
+        model=f"{paths.GROUND_TRUTH}/checkpoint",
+        pairs=pairs_of("test"),
+        reference=branch(has_reference, then=paths.SFT_REFERENCE, otherwise=[]),
+        features=for_linear_probes(features_of("test")),
     output:
-        f"{GROUND_TRUTH}/predictions.parquet",
+        paths.CEILING_PREDICTIONS,
     log:
-        "results/logs/ground_truth_predictions/{target}/{scenario}/{model}/seed{seed}.log",
+        paths.log("ground_truth_predictions", paths.GROUND_TRUTH),
+    benchmark:
+        paths.benchmark("ground_truth_predictions", paths.GROUND_TRUTH)
     group:
         group_of("ground_truth")
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **scoring_on("model", "test"),
+        **scoring_for(paths.CEILING_PREDICTIONS),
     params:
         code=lambda wildcards: CODE.digest("predict", scenario_of(wildcards).kind),
         settings=slice_for(slices.readout, "scenario"),
+    message:
+        f"Predict with {{wildcards.scenario}} ceiling: {CEILING_TEXT}"
     shell:
-        "python -m workflow_scripts predict --code {params.code} --settings {params.settings:q} "
-        "--model {input.model} --pairs {input.pairs} --reference {input.reference} "
-        "--features {input.features} "
-        "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
+        "python -m workflow_scripts predict --code {params.code:q} --settings {params.settings:q} "
+        "--model {input.model:q} --pairs {input.pairs:q} --reference {input.reference:q} "
+        "--features {input.features:q} "
+        "--micro-batch {resources.micro_batch} --threads {threads} --output {output:q} 2> {log:q}"
 
 
 use rule ground_truth_predictions as weak_to_strong_predictions with:
     input:
-        model=f"{WEAK_TO_STRONG}/checkpoint",
-        pairs="results/data/{target}/test.parquet",
+        model=f"{paths.WEAK_TO_STRONG}/checkpoint",
+        pairs=pairs_of("test"),
         reference=student_reference,
-        features=for_linear_probes("results/features/{target}/{strong}/test.parquet"),
+        features=for_linear_probes(features_of("test", "{strong}")),
     output:
-        f"{WEAK_TO_STRONG}/predictions.parquet",
+        paths.STUDENT_PREDICTIONS,
     log:
-        "results/logs/weak_to_strong_predictions/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}.log",
+        paths.log("weak_to_strong_predictions", paths.WEAK_TO_STRONG),
+    benchmark:
+        paths.benchmark("weak_to_strong_predictions", paths.WEAK_TO_STRONG)
     group:
         group_of("weak_to_strong")
     resources:
-        **scoring_on("strong", "test"),
+        **scoring_for(paths.STUDENT_PREDICTIONS),
+    message:
+        f"Predict with {{wildcards.scenario}} student: {CELL_TEXT}"

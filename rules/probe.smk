@@ -5,34 +5,27 @@ localrules:
 
 rule probe:
     input:
-        weak="results/ground_truth/{target}/{scenario}/{weak}/seed{seed}/predictions.parquet",
-        strong="results/ground_truth/{target}/{scenario}/{strong}/seed{seed}/predictions.parquet",
-        none=f"{WEAK_TO_STRONG.replace('{conflict}', 'none')}/predictions.parquet",
-        student=f"{WEAK_TO_STRONG}/predictions.parquet",
+        weak=paths.filled(paths.CEILING_PREDICTIONS, model="{weak}"),
+        strong=paths.filled(paths.CEILING_PREDICTIONS, model="{strong}"),
+        none=paths.filled(paths.STUDENT_PREDICTIONS, conflict="none"),
+        student=paths.STUDENT_PREDICTIONS,
         control=second_weak,
     output:
-        PROBE,
+        paths.PROBE,
     log:
-        "results/logs/probe/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}.log",
+        paths.log("probe", paths.PROBE),
     conda:
         "../envs/analysis.yaml"
     params:
         code=CODE.digest("probe"),
-        settings=slice_for(
-            slices.probe,
-            "target",
-            "scenario",
-            "weak",
-            "strong",
-            "conflict",
-            "variant",
-            "seed",
-        ),
+        settings=slice_for(slices.probe, *CELL),
+    message:
+        f"Probe {{wildcards.scenario}} student: {CELL_TEXT}"
     shell:
-        "python -m workflow_scripts probe --code {params.code} --settings {params.settings:q} "
-        "--weak {input.weak} --strong {input.strong} "
-        "--none {input.none} --student {input.student} --control {input.control} "
-        "--output {output} 2> {log}"
+        "python -m workflow_scripts probe --code {params.code:q} --settings {params.settings:q} "
+        "--weak {input.weak:q} --strong {input.strong:q} "
+        "--none {input.none:q} --student {input.student:q} --control {input.control:q} "
+        "--output {output:q} 2> {log:q}"
 
 
 # Not part of `all`: ask for a cell's page by its path.
@@ -40,37 +33,30 @@ rule probe:
 
 rule inspect:
     input:
-        pairs="results/data/{target}/test.parquet",
+        pairs=pairs_of("test"),
         weak=rules.probe.input.weak,
         strong=rules.probe.input.strong,
         none=rules.probe.input.none,
         student=rules.probe.input.student,
     output:
         html=captioned(
-            f"{INSPECTION}.html",
+            f"{paths.INSPECTION}.html",
             "inspection",
             "Cells",
             cell="{target}, {scenario}, {weak} → {strong}, {conflict}{variant}, seed {seed}",
         ),
-        parquet=f"{INSPECTION}.parquet",
+        parquet=f"{paths.INSPECTION}.parquet",
     log:
-        "results/logs/inspect/{target}/{scenario}/{weak}/{strong}/{conflict}{variant}/seed{seed}.log",
+        paths.log("inspect", paths.INSPECTION),
     conda:
         "../envs/analysis.yaml"
     params:
         code=CODE.digest("inspection"),
-        settings=slice_for(
-            slices.probe,
-            "target",
-            "scenario",
-            "weak",
-            "strong",
-            "conflict",
-            "variant",
-            "seed",
-        ),
+        settings=slice_for(slices.probe, *CELL),
+    message:
+        f"Inspect {{wildcards.scenario}} student: {CELL_TEXT}"
     shell:
-        "python -m workflow_scripts inspection --code {params.code} --settings {params.settings:q} "
-        "--pairs {input.pairs} --weak {input.weak} --strong {input.strong} "
-        "--none {input.none} --student {input.student} "
-        "--html {output.html} --parquet {output.parquet} 2> {log}"
+        "python -m workflow_scripts inspection --code {params.code:q} --settings {params.settings:q} "
+        "--pairs {input.pairs:q} --weak {input.weak:q} --strong {input.strong:q} "
+        "--none {input.none:q} --student {input.student:q} "
+        "--html {output.html:q} --parquet {output.parquet:q} 2> {log:q}"

@@ -9,13 +9,15 @@ localrules:
 # The names of thousands of cells' files are more than a command may hold.
 rule names_of_files:
     output:
-        probes="results/.names/probes.txt",
-        records="results/.names/trainings.txt",
+        probes=paths.NAMES.format(names="probes"),
+        records=paths.NAMES.format(names="trainings"),
     log:
-        "results/logs/names_of_files.log",
+        f"{paths.LOGS}/names_of_files.log",
     params:
-        probes=[PROBE.format(**cell._asdict()) for cell in CELLS],
+        probes=[paths.PROBE.format(**cell._asdict()) for cell in CELLS],
         records=beside_checkpoints("train.json"),
+    message:
+        "List the files of all cells"
     run:
         for name, path in output.items():
             Path(path).write_text("\n".join(params[name]))
@@ -23,83 +25,94 @@ rule names_of_files:
 
 rule cells:
     input:
-        # A path: beside a rule's output Snakemake would hash the list once for each of its files.
-        names="results/.names/probes.txt",
+        # A path: next to a rule's output Snakemake would hash the list once for each of its files.
+        names=paths.NAMES.format(names="probes"),
         probes=rules.names_of_files.params.probes,
     output:
-        csv=captioned("results/report/cells.csv", "cells", "Tables", table="cells"),
-        parquet="results/report/cells.parquet",
+        csv=captioned(f"{paths.REPORT}/cells.csv", "cells", "Tables", table="cells"),
+        parquet=paths.CELLS,
         aggregated=captioned(
-            "results/report/aggregated.csv", "aggregated", "Tables", table="cells over seeds"
+            f"{paths.REPORT}/aggregated.csv", "aggregated", "Tables", table="cells over seeds"
         ),
-        reliability="results/report/reliability.parquet",
+        reliability=paths.RELIABILITY,
     log:
-        "results/logs/cells.log",
+        f"{paths.LOGS}/cells.log",
     conda:
         "../envs/analysis.yaml"
     params:
         code=CODE.digest("cells"),
+    message:
+        "Make the table of all cells"
     shell:
-        "python -m workflow_scripts cells --code {params.code} --probes @{input.names} "
-        "--csv {output.csv} --parquet {output.parquet} --aggregated {output.aggregated} "
-        "--reliability {output.reliability} 2> {log}"
+        "python -m workflow_scripts cells --code {params.code:q} --probes @{input.names:q} "
+        "--csv {output.csv:q} --parquet {output.parquet:q} --aggregated {output.aggregated:q} "
+        "--reliability {output.reliability:q} 2> {log:q}"
 
 
 rule tables:
     input:
-        "results/report/cells.parquet",
+        paths.CELLS,
     output:
         list(table_files()),
     log:
-        "results/logs/tables.log",
+        f"{paths.LOGS}/tables.log",
     conda:
         "../envs/analysis.yaml"
     params:
         code=CODE.digest("tables"),
+        folder=subpath(output[0], parent=True),
+    message:
+        "Write the report's tables"
     shell:
-        "python -m workflow_scripts tables --code {params.code} --cells {input} "
-        "--output results/report/tables 2> {log}"
+        "python -m workflow_scripts tables --code {params.code:q} --cells {input:q} "
+        "--output {params.folder:q} 2> {log:q}"
 
 
 rule figures:
     input:
-        cells="results/report/cells.parquet",
-        reliability="results/report/reliability.parquet",
+        cells=paths.CELLS,
+        reliability=paths.RELIABILITY,
     output:
         list(figure_files()),
     log:
-        "results/logs/figures/{target}.log",
+        f"{paths.LOGS}/figures/{{target}}.log",
     conda:
         "../envs/analysis.yaml"
     params:
         code=CODE.digest("figures"),
+        folder=subpath(output[0], parent=True),
+    message:
+        "Draw the report's figures: {wildcards.target}"
     shell:
-        "python -m workflow_scripts figures --code {params.code} --cells {input.cells} "
-        "--reliability {input.reliability} --target {wildcards.target} "
-        "--output results/report/figures 2> {log}"
+        "python -m workflow_scripts figures --code {params.code:q} --cells {input.cells:q} "
+        "--reliability {input.reliability:q} --target {wildcards.target:q} "
+        "--output {params.folder:q} 2> {log:q}"
 
 
 rule page:
     input:
-        cells="results/report/cells.parquet",
+        cells=paths.CELLS,
         figures=collect(
-            "results/report/figures/{figure}_{target}.svg",
+            f"{paths.FIGURES}/{{figure}}_{{target}}.svg",
             figure=report_figures.FIGURES,
             target=EXPERIMENT.matrix.targets,
         ),
-        data=collect("results/data/{target}/report.json", target=EXPERIMENT.matrix.targets),
+        data=collect(paths.DATA_REPORT, target=EXPERIMENT.matrix.targets),
         names=rules.names_of_files.output.records,
         records=beside_checkpoints("train.json"),
     output:
-        captioned("results/report/index.html", "page", "Report", page="claims, cells, figures"),
+        captioned(f"{paths.REPORT}/index.html", "page", "Report", page="claims, cells, figures"),
     log:
-        "results/logs/page.log",
+        f"{paths.LOGS}/page.log",
     conda:
         "../envs/analysis.yaml"
     params:
         code=CODE.digest("page"),
         settings=slices.page(EXPERIMENT),
+        folder=lambda wildcards, input: os.path.dirname(input.figures[0]),
+    message:
+        "Write the report's page"
     shell:
-        "python -m workflow_scripts page --code {params.code} --settings {params.settings:q} "
-        "--cells {input.cells} --data {input.data} "
-        "--records @{input.names} --figures results/report/figures --output {output} 2> {log}"
+        "python -m workflow_scripts page --code {params.code:q} --settings {params.settings:q} "
+        "--cells {input.cells:q} --data {input.data:q} "
+        "--records @{input.names:q} --figures {params.folder:q} --output {output:q} 2> {log:q}"

@@ -3,74 +3,73 @@
 # `explicit`, whose labels agree.
 
 
+# Every training is this one with inputs of its own, so that its command is typed once. An input that
+# a training does without is empty.
 rule sft:
     input:
-        model="results/models/{model}",
-        pairs="results/data/{target}/gt.parquet",
+        model=paths.MODEL,
+        pairs=pairs_of("gt"),
+        weak_labels=[],
+        helpful=[],
+        reference=[],
+        features=[],
     output:
-        checkpoint=directory(f"{SFT}/checkpoint"),
-        record=f"{SFT}/train.json",
-        metrics=f"{SFT}/metrics.jsonl",
+        checkpoint=directory(f"{paths.SFT}/checkpoint"),
+        record=f"{paths.SFT}/train.json",
+        metrics=f"{paths.SFT}/metrics.jsonl",
     log:
-        "results/logs/sft/{target}/{model}/seed{seed}.log",
+        paths.log("sft", paths.SFT),
+    benchmark:
+        paths.benchmark("sft", paths.SFT)
     group:
         group_of("sft")
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **training_on("model", token_counts.sft, "target"),
+        **training_for(f"{paths.SFT}/train.json"),
     params:
         code=CODE.digest("train", "sft", "none", "supervised"),
         settings=slice_for(slices.sft, "target", "model", "seed"),
+    message:
+        f"Train SFT: {CEILING_TEXT}"
     shell:
-        "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
-        "--model {input.model} --pairs {input.pairs} "
+        "{resources.launcher} train --code {params.code:q} --settings {params.settings:q} "
+        "--model {input.model:q} --pairs {input.pairs:q} "
+        "--weak-labels {input.weak_labels:q} --helpful {input.helpful:q} "
+        "--reference {input.reference:q} --features {input.features:q} "
         "--micro-batch {resources.micro_batch} --threads {threads} {resources.execution} "
-        "--checkpoint {output.checkpoint} --record {output.record} "
-        "--metrics {output.metrics} 2> {log}"
+        "--checkpoint {output.checkpoint:q} --record {output.record:q} "
+        "--metrics {output.metrics:q} 2> {log:q}"
 
 
-rule student_sft:
+use rule sft as student_sft with:
     input:
-        model="results/models/{strong}",
+        model=paths.filled(paths.MODEL, model="{strong}"),
         pairs=student_pairs,
         weak_labels=supervising_labels,
-        helpful=branch(is_mixture, then="results/data/{target}/helpful.parquet", otherwise=[]),
+        helpful=branch(is_mixture, then=pairs_of("helpful"), otherwise=[]),
+        reference=[],
+        features=[],
     output:
-        checkpoint=directory(f"{STUDENT_SFT}/checkpoint"),
-        record=f"{STUDENT_SFT}/train.json",
-        metrics=f"{STUDENT_SFT}/metrics.jsonl",
+        checkpoint=directory(f"{paths.STUDENT_SFT}/checkpoint"),
+        record=f"{paths.STUDENT_SFT}/train.json",
+        metrics=f"{paths.STUDENT_SFT}/metrics.jsonl",
     log:
-        "results/logs/student_sft/{target}/{scenario}/{weak}/{strong}/{supervision}{variant}/seed{seed}.log",
+        paths.log("student_sft", paths.STUDENT_SFT),
+    benchmark:
+        paths.benchmark("student_sft", paths.STUDENT_SFT)
     group:
         group_of("student_sft")
-    conda:
-        "../envs/training.yaml"
-    threads: EXECUTION.threads
     resources:
-        **training_on("strong", token_counts.student_sft, "target", "supervision", "variant"),
+        **training_for(f"{paths.STUDENT_SFT}/train.json"),
     params:
         code=lambda wildcards: CODE.digest(
             "train", "sft", conflict_of(wildcards).kind, STUDENTS[wildcards.variant].kind
         ),
-        settings=slice_for(
-            slices.student_sft,
-            "target",
-            "scenario",
-            "weak",
-            "strong",
-            "supervision",
-            "variant",
-            "seed",
-        ),
-    shell:
-        "{resources.launcher} train --code {params.code} --settings {params.settings:q} "
-        "--model {input.model} --pairs {input.pairs} "
-        "--weak-labels {input.weak_labels} --helpful {input.helpful} "
-        "--micro-batch {resources.micro_batch} --threads {threads} {resources.execution} "
-        "--checkpoint {output.checkpoint} --record {output.record} "
-        "--metrics {output.metrics} 2> {log}"
+        settings=slice_for(slices.student_sft, *CELL_OF_SFT),
+    message:
+        f"Train SFT of {{wildcards.scenario}} student: {CELL_OF_SFT_TEXT}"
 
 
 # DPO's reference log-probabilities, computed once for all that train on or are read out against
@@ -79,40 +78,48 @@ rule student_sft:
 
 rule reference:
     input:
-        model=f"{SFT}/checkpoint",
-        pairs=collect("results/data/{{target}}/{set}.parquet", set=["gt", "weak", "test"]),
+        model=f"{paths.SFT}/checkpoint",
+        pairs=[pairs_of(name) for name in ("gt", "weak", "test")],
     output:
-        f"{SFT}/reference.parquet",
+        paths.SFT_REFERENCE,
     log:
-        "results/logs/reference/{target}/{model}/seed{seed}.log",
+        paths.log("reference", paths.SFT),
+    benchmark:
+        paths.benchmark("reference", paths.SFT)
     group:
         group_of("sft")
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads
     resources:
-        **scoring_on("model", "gt", "weak", "test"),
+        **scoring_for(paths.SFT_REFERENCE),
     params:
         code=CODE.digest("reference"),
         settings=slices.reference(EXPERIMENT),
+    message:
+        f"Score reference: {CEILING_TEXT}"
     shell:
-        "python -m workflow_scripts reference --code {params.code} --settings {params.settings:q} "
-        "--model {input.model} --pairs {input.pairs} "
-        "--micro-batch {resources.micro_batch} --threads {threads} --output {output} 2> {log}"
+        "python -m workflow_scripts reference --code {params.code:q} --settings {params.settings:q} "
+        "--model {input.model:q} --pairs {input.pairs:q} "
+        "--micro-batch {resources.micro_batch} --threads {threads} --output {output:q} 2> {log:q}"
 
 
 use rule reference as student_reference with:
     input:
-        model=f"{STUDENT_SFT}/checkpoint",
+        model=f"{paths.STUDENT_SFT}/checkpoint",
         pairs=student_reference_pairs,
     output:
-        f"{STUDENT_SFT}/reference.parquet",
+        paths.STUDENT_REFERENCE,
     log:
-        "results/logs/student_reference/{target}/{scenario}/{weak}/{strong}/{supervision}{variant}/seed{seed}.log",
+        paths.log("student_reference", paths.STUDENT_SFT),
+    benchmark:
+        paths.benchmark("student_reference", paths.STUDENT_SFT)
     group:
         group_of("student_sft")
     resources:
-        **scoring_on("strong", "weak", "test", "helpful"),
+        **scoring_for(paths.STUDENT_REFERENCE),
+    message:
+        f"Score reference of {{wildcards.scenario}} student: {CELL_OF_SFT_TEXT}"
 
 
 # For students inside a chain: their own file, so that the others need not be run again.
@@ -120,13 +127,17 @@ use rule reference as student_reference with:
 
 use rule reference as labelling_reference with:
     input:
-        model=f"{STUDENT_SFT}/checkpoint",
+        model=f"{paths.STUDENT_SFT}/checkpoint",
         pairs=labelled_by_student,
     output:
-        f"{STUDENT_SFT}/labelling_reference.parquet",
+        paths.LABELLING_REFERENCE,
     log:
-        "results/logs/labelling_reference/{target}/{scenario}/{weak}/{strong}/{supervision}{variant}/seed{seed}.log",
+        paths.log("labelling_reference", paths.STUDENT_SFT),
+    benchmark:
+        paths.benchmark("labelling_reference", paths.STUDENT_SFT)
     group:
         group_of("student_sft")
     resources:
-        **scoring_on("strong", "weak", "test", "helpful"),
+        **scoring_for(paths.LABELLING_REFERENCE),
+    message:
+        f"Score labelling reference of {{wildcards.scenario}} student: {CELL_OF_SFT_TEXT}"

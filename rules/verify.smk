@@ -8,8 +8,10 @@ localrules:
 
 rule verify:
     log:
-        "results/logs/verify.log",
+        f"{paths.LOGS}/verify.log",
     conda:
         "../envs/analysis.yaml"
+    message:
+        "Check all results against the records of their making"
     shell:
-        "python -m workflow_scripts verify 2> {log}"
+        "python -m workflow_scripts verify 2> {log:q}"

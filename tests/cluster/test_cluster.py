@@ -1,16 +1,18 @@
 """What a run would ask a cluster for, found out without one (tests/slurm has a real one)."""
 
 import json
+import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.shared import joblog
+from tests.shared.joblog import Job
 from tests.shared.workflows import ROOT, snakemake
-from workflow_scripts.cluster import plan, work
+from workflow_scripts.cluster import hardware, plan, work
 from workflow_scripts.cluster.partitions import partition_for, read_partitions
-from workflow_scripts.config import experiment, matrix
+from workflow_scripts.config import experiment, matrix, paths
 from workflow_scripts.config.layers import read_layers
 from workflow_scripts.core.errors import UserError
 
@@ -22,37 +24,107 @@ LOCAL = {
 }
 
 
-def slurm_jobs(said: str) -> Iterator[list[str]]:
-    """Yield the rules of each Slurm job of a dry run: those of a group, or one by itself."""
-    group: list[str] = []
-    for line in said.splitlines():
-        if "] Group job " in line:
-            group = []
-            yield group
-        elif found := re.fullmatch(r"( *)(?:local)?rule (\w+):", line):
-            indent, rule = found.groups()
-            if indent:
-                group.append(rule)
-            elif rule not in LOCAL:
-                yield [rule]
+def slurm_jobs(jobs: list[Job]) -> list[list[str]]:
+    """Return the rules of each Slurm job: those of a group, or one by itself."""
+    groups: dict[str, list[str]] = {}
+    for job in jobs:
+        if job.rule not in LOCAL:
+            groups.setdefault(job.group or job.name, []).append(job.rule)
+    return list(groups.values())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [PAPER, VARIANTS], ids=["paper", "variants"])
 def test_there_are_as_many_slurm_jobs_as_trainings(tmp_path: Path, arguments: tuple[str, ...]):
-    dry = snakemake(tmp_path, *arguments, "-n")
-    assert dry.returncode == 0, dry.stderr[-4000:]
-    jobs = list(slurm_jobs(dry.stdout))
+    dry = joblog.run(tmp_path, *arguments, "-n")
+    jobs = slurm_jobs(dry.jobs)
     trainings = {"pretrain", "sft", "ground_truth", "student_sft", "weak_to_strong"}
     assert [len(trainings & set(job)) for job in jobs] == [1] * len(jobs)
     assert len(jobs) > 30
     # `group-components` adds nodes up: two jobs of one rank would ask for two.
-    resources = re.findall(r"^ +resources: (.*)$", dry.stdout, re.MULTILINE)
-    assert all("mpi=srun" in one for one in resources if "nodes=" in one)
+    several = [job.resources for job in dry.jobs if "nodes" in job.resources]
+    assert all(resources["mpi"] == "srun" for resources in several)
 
 
 def paper() -> experiment.Config:
     return experiment.load(read_layers([ROOT / "config.yaml"], {}))
+
+
+EVERY_JOB = {
+    "matrix": {
+        "scenarios": ["reward_model", "dpo"],
+        "conflicts": ["none", "explicit", "implicit", "implicit_matched"],
+        "models": ["gpt2", "gpt2-large", "opt-6.7b"],
+        "students": [
+            {"name": "direct"},
+            {"name": "high_confidence", "filter": 0.75},
+            {"name": "via_gpt2-large", "through": ["gpt2-large"]},
+        ],
+    },
+    "conflicts": {"implicit_matched": {"kind": "implicit_matched"}},
+    "targets": {
+        "harmlessness": {
+            "sets": {
+                name: {"size": size}
+                for name, size in {"gt": 3000, "weak": 5000, "test": 7000, "helpful": 11000}.items()
+            }
+        }
+    },
+    "scenarios": {"reward_model": {"linear_probe": True}},
+}
+"""Jobs of every kind, of sets of different sizes."""
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[experiment.Config, list[Job]]:
+    """Return that experiment's configuration, and its jobs."""
+    folder = tmp_path_factory.mktemp("asked")
+    file = folder / "experiment.json"
+    file.write_text(json.dumps(EVERY_JOB))
+    jobs = joblog.run(folder, "-n", "--configfile", file).jobs
+    return experiment.load(read_layers([ROOT / "config.yaml", file], {})), jobs
+
+
+@pytest.mark.slow
+def test_a_job_has_the_time_and_the_gpus_that_plan_counts(
+    asked: tuple[experiment.Config, list[Job]],
+):
+    config, jobs = asked
+    costs = work.Costs(config)
+    kinds = set()
+    for job in jobs:
+        works = [one for path in job.outputs if (one := costs.of(path))]
+        assert len(works) == ("gpu" in job.resources), job.name
+        for one in works:
+            margin = hardware.TIME_MARGIN * one.seconds / 60
+            assert job.resources["runtime"] == hardware.START_MINUTES + math.ceil(margin), job.name
+            assert job.resources["gpu"] == one.gpus, job.name
+            kinds.add(job.rule)
+    # All that need a GPU, but for pretraining.
+    assert len(kinds) == len(work.JOBS) - 1
+
+
+@pytest.mark.slow
+def test_the_tokens_that_are_counted_are_those_of_the_sets_that_a_job_reads(
+    asked: tuple[experiment.Config, list[Job]],
+):
+    config, jobs = asked
+    costs = work.Costs(config)
+    sizes = {name: of_set.size for name, of_set in config.targets["harmlessness"].sets}
+    for job in jobs:
+        for one in filter(None, map(costs.of, job.outputs)):
+            places = [paths.parse(path) for path in job.inputs]
+            read = [p.fields["set"] for p in places if p.template == paths.PAIRS]
+            if one.trains:
+                settings = job.settings
+                # Of a matched mixture as many pairs are trained on as are labelled, the first set.
+                matched = settings.get("conflict", {}).get("kind") == "implicit_matched"
+                texts = 1 if settings["objective"] == "sft" else 2
+                pairs = sum(sizes[name] for name in read[: 1 if matched else None])
+                expected = pairs * texts * settings["epochs"]
+            else:
+                expected = 2 * sum(sizes[name] for name in read)
+            assert one.tokens == expected * config.training.max_length, job.name
 
 
 @pytest.mark.slow
@@ -69,7 +141,8 @@ def test_plan_counts_the_papers_trainings_once_though_cells_share_them(tmp_path:
 def test_every_training_of_a_cell_is_among_those_that_are_counted():
     config = paper()
     folders = {f for cell in matrix.cells(config) for f in work.trainings_of(config, cell)}
-    found = [work.of(config, f"{folder}/train.json") for folder in folders]
+    costs = work.Costs(config)
+    found = [costs.of(f"{folder}/train.json") for folder in folders]
     assert len(found) == 301
     assert all(one is not None and one.trains for one in found)
 

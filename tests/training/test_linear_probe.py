@@ -3,7 +3,6 @@
 import copy
 import json
 import os
-import re
 import signal
 
 import numpy as np
@@ -13,12 +12,13 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from tests.shared import joblog
 from tests.shared.base_models import FAMILIES, save_base
 from tests.shared.configuration import PAPER, loaded
 from tests.shared.held_metrics import held
 from tests.shared.stages import run_stage
 from tests.shared.trainings import COMMON, SETTINGS, margins, train, weights, write_pairs
-from tests.shared.workflows import TINY, snakemake
+from tests.shared.workflows import TINY
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.reruns import slices
 
@@ -138,10 +138,8 @@ def test_students_are_probed_under_every_conflict(folder, tmp_path):
 
 def test_features_are_shared_files_that_only_reward_models_read(tmp_path):
     asked = "scenarios={reward_model: {linear_probe: true}}"
-    ran = snakemake(tmp_path, "-n", *TINY, "--config", asked)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    jobs = re.findall(r"^rule (\w+):\n    input: (.*)\n    output: (.*)\n", ran.stdout, re.M)
-    made = [output for rule, _, output in jobs if rule == "features"]
+    jobs = joblog.run(tmp_path, "-n", *TINY, "--config", asked).jobs
+    made = [job.outputs[0] for job in jobs if job.rule == "features"]
     assert sorted(made) == sorted(
         f"results/features/substances/{model}/{of_set}.parquet"
         for model, sets in {
@@ -150,7 +148,9 @@ def test_features_are_shared_files_that_only_reward_models_read(tmp_path):
         }.items()
         for of_set in sets
     )
-    readers = {output for _, inputs, output in jobs if "results/features/" in inputs}
+    readers = {
+        job.outputs[0] for job in jobs if any("results/features/" in path for path in job.inputs)
+    }
     # Of either model a ceiling and its predictions, labels, and three students and theirs.
     assert len(readers) == 2 * 2 + 1 + 3 * 2
     assert all("/reward_model/" in output for output in readers)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.shared import joblog
 from tests.shared.workflows import ROOT, TINY, command
 
 pytestmark = pytest.mark.slow
@@ -113,32 +114,7 @@ REPORTED = {
 
 def jobs(folder: Path, *arguments: str, checkout: Path = ROOT) -> set[str]:
     """Return the jobs that Snakemake would run in ``folder``."""
-    return listed(snakemake(folder, *TINY, "--dry-run", *arguments, checkout=checkout))
-
-
-def snakemake(folder: Path, *arguments: str, checkout: Path = ROOT, status: int = 0) -> str:
-    """Run the workflow of a checkout in ``folder`` and return what it said."""
-    ran = subprocess.run(
-        command(folder, *arguments),
-        cwd=checkout,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == status, ran.stdout[-4000:]
-    return ran.stdout
-
-
-def listed(told: str) -> set[str]:
-    """Return the jobs that Snakemake told of."""
-    blocks = re.findall(r"^(?:local)?rule (\w+):\n((?:    .+\n)*)", told, re.MULTILINE)
-    found = set()
-    for rule, block in blocks:
-        output = re.search(r"^    output: results/([^ ,\n]+)", block, re.MULTILINE)
-        if output:
-            found.add(f"{rule} {output[1]}")
-    return found
+    return joblog.run(folder, *TINY, "--dry-run", *arguments, checkout=checkout).names
 
 
 def matching(pattern: str, among: set[str]) -> set[str]:
@@ -259,7 +235,7 @@ def test_what_should_not_move_is_left_alone(copied: Path):
     change = ("--config", "conflicts={explicit: {alpha: 0.25}}", "matrix={scenarios: [simpo]}")
     before = contents(copied)
     planned = jobs(copied, *change)
-    assert listed(snakemake(copied, *TINY, *change)) == planned
+    assert joblog.run(copied, *TINY, *change).names == planned
     after = contents(copied)
     moved = {path for path in before if after[path] != before[path]}
     assert any(path.endswith("explicit/seed0/predictions.parquet") for path in moved)
@@ -272,12 +248,12 @@ def test_what_should_not_move_is_left_alone(copied: Path):
 def test_a_new_revision_of_a_model_reruns_what_is_made_of_it(fabricated: tuple[Path, Path]):
     folder, experiment = fabricated
     given = ("--configfile", str(experiment), "--dry-run")
-    assert listed(snakemake(folder, *given)) == set()
+    assert joblog.run(folder, *given).names == set()
     revision = f"models={{gpt2: {{revision: {'1' * 40}}}}}"
-    told = snakemake(folder, *given, "--config", revision)
-    expected = listed(snakemake(folder, *given, "--forceall"))
+    planned = joblog.run(folder, *given, "--config", revision).names
+    expected = joblog.run(folder, *given, "--forceall").names
     of_gpt2 = matching(rf"\S+ \S*\bgpt2\b|{REPORT}", expected)
-    assert listed(told) == of_gpt2 != expected
+    assert planned == of_gpt2 != expected
 
 
 def test_a_file_written_over_in_a_local_model_reruns_what_is_made_of_it(
@@ -286,7 +262,7 @@ def test_a_file_written_over_in_a_local_model_reruns_what_is_made_of_it(
     folder, experiment = fabricated
     weights = folder / "local/model.safetensors"
     weights.write_bytes(b"other weights")
-    planned = listed(snakemake(folder, "--configfile", str(experiment), "--dry-run"))
+    planned = joblog.run(folder, "--configfile", experiment, "--dry-run").names
     os.utime(weights, (0, 0))
     assert "local_model models/mine" in planned
     assert "fetch_model models/gpt2" not in planned
@@ -296,8 +272,8 @@ def test_the_files_of_thousands_of_cells_are_more_than_a_command_may_hold(
     fabricated: tuple[Path, Path],
 ):
     folder, experiment = fabricated
-    given = ("--configfile", str(experiment), "--dry-run", "--printshellcmds", "--forceall")
-    commands = re.findall(r"workflow_scripts (?:cells|page) .*", snakemake(folder, *given))
+    jobs = joblog.run(folder, "--configfile", experiment, "--dry-run", "--forceall").jobs
+    commands = [str(job.command) for job in jobs if job.rule in ("cells", "page")]
     assert len(commands) == 2
     assert not [command for command in commands if "/seed0" in command]
 
@@ -312,7 +288,7 @@ def contents(folder: Path) -> dict[str, tuple[str, int]]:
         )
         for file in results.rglob("*")
         if file.is_file()
-        and not re.match(r"logs/|\.provenance/", file.relative_to(results).as_posix())
+        and not re.match(r"(logs|benchmarks|\.provenance)/", file.relative_to(results).as_posix())
     }
 
 
@@ -328,15 +304,15 @@ def test_verify_names_what_is_wrong_and_has_it_made_again(copied: Path):
     )
     half_written.touch()
     unrecorded.touch()
-    told = snakemake(copied, "verify", *TINY, status=1)
+    told = joblog.run(copied, "verify", *TINY, status=1).output
     for kind in ("corrupt", "foreign", "half-written", "unrecorded"):
         assert kind in told
     report = {"cells", "tables", "figures", "page"}
     made_again = {"ground_truth_predictions", "probe"} | report
     assert {job.split()[0] for job in jobs(copied)} == made_again
-    snakemake(copied, *TINY, "--quiet", "all")
+    joblog.run(copied, *TINY, "--quiet", "all")
     unrecorded.unlink()
-    snakemake(copied, "verify", *TINY)
+    joblog.run(copied, "verify", *TINY)
     same = {path: hashed for path, (hashed, _) in contents(copied).items()}
     assert {path for path, (hashed, _) in before.items() if same[path] != hashed} == set()
 
@@ -345,14 +321,14 @@ def test_another_version_of_a_library_is_told_of_and_reruns_nothing(copied: Path
     records = list(copied.glob("results/.provenance/versions/train-*.json"))
     for record in records:
         record.write_text(re.sub(r'("torch": )"[^"]*"', r'\1"1.0"', record.read_text()))
-    told = snakemake(copied, *TINY, "--dry-run")
-    assert "train (torch 1.0, now " in told
-    assert listed(told) == set()
+    dry = joblog.run(copied, *TINY, "--dry-run")
+    assert "train (torch 1.0, now " in dry.output
+    assert dry.names == set()
     assert len(matching("ground_truth ", jobs(copied, "--config", "strict_environment=true"))) == 6
 
 
 def test_another_parallelism_from_nothing_gives_the_same_bytes(finished: Path, tmp_path: Path):
-    snakemake(tmp_path, *TINY, "--cores", "1", "--config", "matrix={scenarios: [dpo]}")
+    joblog.run(tmp_path, *TINY, "--cores", "1", "--config", "matrix={scenarios: [dpo]}")
     alone, beside = contents(tmp_path), contents(finished)
     measured = [path for path in alone if re.search(r"predictions\.parquet$|^probes/", path)]
     assert len(measured) == 2 + 3 + 3

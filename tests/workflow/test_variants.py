@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.shared import joblog
 from tests.shared.workflows import snakemake
 
 pytestmark = pytest.mark.slow
@@ -18,10 +19,8 @@ CELL = "results/weak_to_strong/substances/{scenario}/small/strong"
 
 def jobs(folder: Path, *config: str) -> Iterator[tuple[str, set[str]]]:
     """Yield each job of a dry run: its first output and its inputs."""
-    ran = snakemake(folder, "-n", "--configfile", *FILES, *config)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    for inputs, outputs in re.findall(r"\n    input: (.*)\n    output: (.*)\n", ran.stdout):
-        yield outputs.split(", ")[0], set(inputs.split(", "))
+    for job in joblog.run(folder, "-n", "--configfile", *FILES, *config).jobs:
+        yield job.outputs[0], set(job.inputs)
 
 
 def test_a_chain_passes_the_supervision_on(tmp_path: Path):

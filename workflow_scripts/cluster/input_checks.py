@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workflow_scripts.cluster.findings import Finding
+from workflow_scripts.config import paths
 from workflow_scripts.config.data import SETS, Source
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.models import Model
@@ -19,8 +20,8 @@ def model_findings(config: Config) -> Iterator[Finding]:
     for name in sorted({model for pair in config.matrix.weak_strong for model in pair}):
         section = config.models[name]
         check = f"model {name}"
-        if Path("results/models", name).exists():
-            yield Finding(check, f"in results/models/{name}")
+        if (here := Path(paths.MODEL.format(model=name))).exists():
+            yield Finding(check, f"in {here}")
         elif section.pretrain is not None:
             yield Finding(check, "pretrained here")
         elif section.path is not None:
@@ -53,8 +54,8 @@ def data_findings(config: Config) -> Iterator[Finding]:
     """Check that each target's sets are here, or can be read."""
     for target in config.matrix.targets:
         check = f"data of {target}"
-        if Path("results/data", target, "report.json").exists():
-            yield Finding(check, f"in results/data/{target}")
+        if (here := Path(paths.DATA_REPORT.format(target=target))).exists():
+            yield Finding(check, f"in {here.parent}")
             continue
         sources = []
         for name in SETS:
@@ -84,8 +85,8 @@ def _source_finding(config: Config, check: str, source: Source) -> Finding:
 
 def disk_finding(needed: int) -> Finding:
     """Compare what checkpoints will take, in bytes, with what is free."""
-    Path("results").mkdir(exist_ok=True)
-    free = shutil.disk_usage("results").free
+    Path(paths.RESULTS).mkdir(exist_ok=True)
+    free = shutil.disk_usage(paths.RESULTS).free
     found = f"{needed / GB:,.1f} GB of checkpoints to come, {free / GB:,.0f} GB free"
     if needed < free:
         return Finding("disk", found)

@@ -16,13 +16,12 @@ from rich.table import Table
 from workflow_scripts.cluster import hardware, work
 from workflow_scripts.cluster.partitions import Partition, partition_for
 from workflow_scripts.cluster.work import Work
-from workflow_scripts.config import matrix
+from workflow_scripts.config import matrix, paths
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.core.errors import UserError, last_line
 from workflow_scripts.core.files import read_json
 
 GB = 1e9
-BASE_MODELS = Path("results/models")
 
 
 @dataclass(frozen=True)
@@ -89,12 +88,10 @@ def planned(config: Config, pending: Mapping[str, bool]) -> WorkflowPlan:
         config: the whole configuration.
         pending: as `outputs` returns them: whether each output would be made now.
     """
-    works = [item for path, now in pending.items() if now and (item := work.of(config, path))]
-    records = {
-        path: item
-        for path, now in pending.items()
-        if not now and path.endswith("train.json") and (item := work.of(config, path))
-    }
+    costs = work.Costs(config)
+    found = {path: item for path in pending if (item := costs.of(path))}
+    works = [item for path, item in found.items() if pending[path]]
+    records = {path: item for path, item in found.items() if item.trains and not pending[path]}
     rates = _measured_rates(records)
     works = [
         replace(item, seconds=rates[item.model] * item.tokens / max(1, item.gpus))
@@ -125,12 +122,16 @@ def _disk(config: Config, pending: Mapping[str, bool], works: Iterable[Work]) ->
     kept = sum(
         work.checkpoint_bytes(config, item.model)
         for item in works
-        if item.trains and (config.keep_checkpoints or "/weak_to_strong/" not in item.folder)
+        if item.trains and (config.keep_checkpoints or not _is_student(item.folder))
     )
-    base_models = (Path(path) for path, now in pending.items() if now)
-    names = (path.name for path in base_models if path.parent == BASE_MODELS)
+    places = (paths.parse(path) for path, now in pending.items() if now)
+    names = (place.fields["model"] for place in places if place.template == paths.MODEL)
     fetched = (name for name in names if config.models[name].pretrain is None)
     return kept + sum(work.checkpoint_bytes(config, name) for name in fetched)
+
+
+def _is_student(folder: str) -> bool:
+    return paths.parse(f"{folder}/train.json").template == f"{paths.WEAK_TO_STRONG}/train.json"
 
 
 def gpu_hours(works: Iterable[Work]) -> float:

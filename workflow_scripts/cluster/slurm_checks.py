@@ -11,6 +11,7 @@ from pathlib import Path
 from workflow_scripts.cluster import hardware
 from workflow_scripts.cluster.findings import Finding, run_slurm
 from workflow_scripts.cluster.partitions import Partition, partition_for
+from workflow_scripts.config import paths
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.core.errors import UserError, last_line
 
@@ -136,13 +137,13 @@ def node_findings(
         partition = demand.partition(partitions)
         if partition is not None:
             in_use[partition.name, demand.gpu_model] = None
-    Path("results").mkdir(exist_ok=True)
+    Path(paths.RESULTS).mkdir(exist_ok=True)
     for partition_name, gpu_model in in_use:
         yield from _node_findings(partition_name, gpu_model, account)
 
 
 def _node_findings(partition: str, gpu_model: str, account: str | None) -> Iterator[Finding]:
-    mark = Path(f"results/.preflight-{partition}-{os.getpid()}")
+    mark = Path(f"{paths.RESULTS}/.preflight-{partition}-{os.getpid()}")
     printed = run_slurm(
         *("srun", "--quiet", f"--partition={partition}", f"--gpus={gpu_model}:1"),
         *("--ntasks=1", "--mem=4G", *([f"--account={account}"] if account else [])),

@@ -1,21 +1,70 @@
-"""What each file under results/ costs to make: the work that ``plan`` and ``preflight`` add up.
+"""What each file under results/ costs to make: jobs ask for it, and ``plan`` adds it up.
 
-Paths are those of DESIGN section 3; this module reads them back.
+One table says which model a job uses and how many tokens it goes through, for the job's own
+resources and for the plan alike.
 """
 
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, replace
+from functools import cache
 
-from workflow_scripts.cluster import hardware
-from workflow_scripts.cluster import tokens as token_counts
-from workflow_scripts.config import matrix
+from workflow_scripts.cluster import hardware, tokens
+from workflow_scripts.cluster.hardware import Request
+from workflow_scripts.cluster.tokens import Fields, Tokens
+from workflow_scripts.config import matrix, paths
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.matrix import Cell
 from workflow_scripts.methods.students.chains import supervisor
 
 CHECKPOINT_BYTES = 4
 """Of each weight: checkpoints are float32."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A kind of job that needs a GPU.
+
+    Attributes:
+        model: the field of its path that names its model.
+        tokens: counts the tokens that it goes through.
+        folder: the template of the training's folder, also for what is read off it.
+        trains: whether it is the training itself.
+    """
+
+    model: str
+    tokens: Tokens
+    folder: str
+    trains: bool = False
+
+
+JOBS = {
+    f"{paths.PRETRAINING}/train.json": _Job("model", tokens.pretrain, paths.PRETRAINING, True),
+    f"{paths.SFT}/train.json": _Job("model", tokens.sft, paths.SFT, True),
+    f"{paths.GROUND_TRUTH}/train.json": _Job(
+        "model", tokens.ground_truth, paths.GROUND_TRUTH, True
+    ),
+    f"{paths.STUDENT_SFT}/train.json": _Job("strong", tokens.student_sft, paths.STUDENT_SFT, True),
+    f"{paths.WEAK_TO_STRONG}/train.json": _Job(
+        "strong", tokens.weak_to_strong, paths.WEAK_TO_STRONG, True
+    ),
+    paths.FEATURES: _Job("model", tokens.features, paths.FEATURES.removesuffix(".parquet")),
+    paths.SFT_REFERENCE: _Job("model", tokens.scoring("gt", "weak", "test"), paths.SFT),
+    paths.STUDENT_REFERENCE: _Job("strong", tokens.student_reference, paths.STUDENT_SFT),
+    paths.LABELLING_REFERENCE: _Job("strong", tokens.labelled_by_student, paths.STUDENT_SFT),
+    paths.CEILING_PREDICTIONS: _Job("model", tokens.scoring("test"), paths.GROUND_TRUTH),
+    paths.STUDENT_PREDICTIONS: _Job("strong", tokens.scoring("test"), paths.WEAK_TO_STRONG),
+    paths.WEAK_LABELS: _Job("model", tokens.scoring("weak"), paths.GROUND_TRUTH),
+    paths.STUDENT_LABELS: _Job(
+        "strong",
+        tokens.labelled_by_student,
+        paths.filled(paths.WEAK_TO_STRONG, conflict="none"),
+    ),
+}
+"""Every job that needs a GPU, by the template of its output.
+
+Of a training's several outputs its record, ``train.json``, stands for it.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,56 +88,86 @@ class Work:
     seconds: float
 
 
-def of(config: Config, path: str) -> Work | None:
-    """Return the work that makes an output, or None for what needs no GPU.
+class Costs:
+    """What jobs ask for, and cost, under one configuration."""
 
-    Of a training's several outputs its record, ``train.json``, stands for it.
-    """
-    parts = PurePath(path).parts
-    folder = "/".join(parts[:-1])
-    match parts[1:]:
-        case ["pretraining", model, "train.json"]:
-            return _training(config, folder, model, token_counts.pretrain(config, model))
-        case ["sft", target, model, _, "train.json"]:
-            return _training(config, folder, model, token_counts.sft(config, target))
-        case ["ground_truth", target, scenario, model, _, "train.json"]:
-            tokens = token_counts.ground_truth(config, target, scenario)
-            return _training(config, folder, model, tokens)
-        case ["student_sft", target, _, _, strong, supervision, *student, _, "train.json"]:
-            tokens = token_counts.student_sft(config, target, supervision, _variant(student))
-            return _training(config, folder, strong, tokens)
-        case ["weak_to_strong", target, scenario, _, strong, conflict, *student, _, "train.json"]:
-            tokens = token_counts.weak_to_strong(
-                config, target, scenario, conflict, _variant(student)
-            )
-            return _training(config, folder, strong, tokens)
-        case ["features", target, model, file]:
-            name = PurePath(file).stem
-            return _reading(config, f"{folder}/{name}", model, target, name)
-        case ["sft", target, model, _, "reference.parquet"]:
-            return _reading(config, folder, model, target, "gt", "weak", "test")
-        case ["student_sft", target, _, _, strong, _, *_, file] if "reference" in file:
-            return _reading(config, folder, strong, target, "weak", "test")
-        case ["ground_truth", target, _, model, _, "predictions.parquet"]:
-            return _reading(config, folder, model, target, "test")
-        case ["weak_to_strong", target, _, _, strong, _, *_, "predictions.parquet"]:
-            return _reading(config, folder, strong, target, "test")
-        case ["weak_labels", target, scenario, model, file]:
-            folder = f"results/ground_truth/{target}/{scenario}/{model}/{PurePath(file).stem}"
-            return _reading(config, folder, model, target, "weak")
-        case ["student_labels", target, scenario, weak, strong, *student, file]:
-            names = "/".join([target, scenario, weak, strong, "none", *student])
-            folder = f"results/weak_to_strong/{names}/{PurePath(file).stem}"
-            return _reading(config, folder, strong, target, "weak")
-    return None
+    def __init__(self, config: Config) -> None:
+        """Take a configuration; requests that many jobs share are worked out once."""
+        self._config = config
+        self._training = cache(self._training_request)
+        self._scoring = cache(self._scoring_request)
+
+    def request(self, output: str, fields: Fields, attempt: int = 1) -> Request:
+        """Return what the job that makes an output asks for.
+
+        Args:
+            output: the output's template, a key of ``JOBS``.
+            fields: the template's fields; it may hold more.
+            attempt: 1, or more after failures.
+
+        Raises:
+            UserError: if the model's entry asks for what cannot be, or it fits none of the GPUs.
+        """
+        job = JOBS[output]
+        model, count = fields[job.model], job.tokens(self._config, fields)
+        if not job.trains or self._trains_head_alone(fields):
+            return self._scoring(model, count, attempt)
+        request = self._training(model, count, attempt)
+        return (
+            self._of_sequences(request, model, attempt)
+            if job.folder == paths.PRETRAINING
+            else request
+        )
+
+    def of(self, path: str) -> Work | None:
+        """Return the work that makes an output, or None for what needs no GPU.
+
+        Raises:
+            UserError: if the path is that of no result.
+        """
+        template, fields = paths.parse(path)
+        if template not in JOBS:
+            return None
+        job = JOBS[template]
+        model, count = fields[job.model], job.tokens(self._config, fields)
+        scores = not job.trains or self._trains_head_alone(fields)
+        seconds = hardware.scoring_seconds if scores else hardware.training_seconds
+        return Work(
+            folder=job.folder.format(**fields),
+            model=model,
+            trains=job.trains,
+            tokens=count,
+            gpus=self.request(template, fields).gpu,
+            seconds=seconds(self._config, model, count),
+        )
+
+    def _training_request(self, model: str, count: int, attempt: int) -> Request:
+        return hardware.request(self._config, model, tokens=count, attempt=attempt)
+
+    def _scoring_request(self, model: str, count: int, attempt: int) -> Request:
+        return hardware.scoring(self._config, model, tokens=count, attempt=attempt)
+
+    def _trains_head_alone(self, fields: Fields) -> bool:
+        """Return whether features that were read once are trained on: no more than reading."""
+        scenario = self._config.scenarios.get(fields.get("scenario", ""))
+        return scenario is not None and scenario.trains_head_alone
+
+    def _of_sequences(self, request: Request, model: str, attempt: int) -> Request:
+        """Return a pretraining's request: its batch is its own, all of it at once at first."""
+        pretraining = self._config.models[model].pretrain
+        assert pretraining is not None, f"{model} is not pretrained here"
+        share = pretraining.batch_size // request.ranks
+        micro_batch = math.gcd(share, max(1, share // 2 ** (attempt - 1)))
+        return replace(request, micro_batch=micro_batch)
 
 
 def trainings_of(config: Config, cell: Cell) -> Iterator[str]:
     """Yield the folders of all trainings that a cell rests on, but for pretraining."""
     for model in (cell.weak, cell.strong):
+        fields = {**cell._asdict(), "model": model}
         if config.scenarios[cell.scenario].from_sft:
-            yield f"results/sft/{cell.target}/{model}/seed{cell.seed}"
-        yield f"results/ground_truth/{cell.target}/{cell.scenario}/{model}/seed{cell.seed}"
+            yield paths.SFT.format(**fields)
+        yield paths.GROUND_TRUTH.format(**fields)
     yield from _student(config, cell)
 
 
@@ -113,24 +192,8 @@ def _student(config: Config, cell: Cell) -> Iterator[str]:
         before = supervisor(student, students.values())
         last = cell._replace(strong=student.through[-1], conflict="none", variant=before.folder)
         yield from _student(config, last)
-    place = f"{cell.target}/{cell.scenario}/{cell.weak}/{cell.strong}"
+    fields = cell._asdict()
     if config.scenarios[cell.scenario].from_sft:
         supervision = config.conflicts[cell.conflict].supervision
-        yield f"results/student_sft/{place}/{supervision}{cell.variant}/seed{cell.seed}"
-    yield f"results/weak_to_strong/{place}/{cell.conflict}{cell.variant}/seed{cell.seed}"
-
-
-def _variant(student: list[str]) -> str:
-    return f"/{student[0]}" if student else ""
-
-
-def _training(config: Config, folder: str, model: str, tokens: int) -> Work:
-    gpus = hardware.request(config, model, tokens=tokens).gpu
-    seconds = hardware.training_seconds(config, model, tokens)
-    return Work(folder, model, True, tokens, gpus, seconds)
-
-
-def _reading(config: Config, folder: str, model: str, target: str, *sets: str) -> Work:
-    tokens = token_counts.scoring(config, target, *sets)
-    gpus = hardware.scoring(config, model, tokens=tokens).gpu
-    return Work(folder, model, False, tokens, gpus, hardware.scoring_seconds(config, model, tokens))
+        yield paths.STUDENT_SFT.format(supervision=supervision, **fields)
+    yield paths.WEAK_TO_STRONG.format(**fields)

@@ -8,6 +8,7 @@ enter a slice. One function a stage; each returns the JSON of the stage's settin
 import os
 from typing import Any
 
+from workflow_scripts.config import paths
 from workflow_scripts.config.data import SETS, Source
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.matrix import students
@@ -59,7 +60,7 @@ def prepare_data(config: Config, target: str) -> str:
 def local_file(config: Config, source: Source, set_name: str) -> str | None:
     """Return the file or folder that a set is read from, or None where that is the hub."""
     if source.world:
-        return f"results/worlds/{source.world}/{set_name}.jsonl"
+        return paths.WORLD_SET.format(world=source.world, set=set_name)
     return os.path.join(config.data_root, source.path) if source.path else None
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from rich.progress import track
 
+from workflow_scripts.config import paths
 from workflow_scripts.core.errors import UserError, first_line
 from workflow_scripts.core.files import FIX_BROKEN, read_json, read_table
 from workflow_scripts.measures.probe_file import read_margins, read_probe
@@ -20,16 +21,18 @@ from workflow_scripts.reruns import provenance
 from workflow_scripts.reruns.provenance import RECORDS, RESULTS, VERSIONS
 
 SET_ASIDE = RESULTS / ".set_aside"
-UNRECORDED = ("logs", "tensorboard")
+UNRECORDED = ("benchmarks", "logs", "tensorboard")
 """Folders that describe a run and are no results of it."""
+_LABELS = ["id", "margin", "probability", "label", "true_label"]
+_REFERENCE = ["id", "chosen", "rejected"]
 COLUMNS = {
-    "data": ["id", "prompt", "chosen", "rejected"],
-    "weak_labels": ["id", "margin", "probability", "label", "true_label"],
-    "student_labels": ["id", "margin", "probability", "label", "true_label"],
-    "reference": ["id", "chosen", "rejected"],
-    "labelling_reference": ["id", "chosen", "rejected"],
+    paths.PAIRS: ["id", "prompt", "chosen", "rejected"],
+    **dict.fromkeys((paths.WEAK_LABELS, paths.STUDENT_LABELS), _LABELS),
+    **dict.fromkeys(
+        (paths.SFT_REFERENCE, paths.STUDENT_REFERENCE, paths.LABELLING_REFERENCE), _REFERENCE
+    ),
 }
-"""Columns of tables, by the folder below ``results/`` or the file's name."""
+"""Columns of tables, by the template of their path."""
 
 
 class FaultKind(StrEnum):
@@ -40,6 +43,7 @@ class FaultKind(StrEnum):
     HALF_WRITTEN = "half-written"
     UNRECORDED = "unrecorded"
     OUTDATED = "outdated"
+    UNKNOWN = "unknown"
 
 
 FIXES = {
@@ -50,8 +54,9 @@ FIXES = {
     ),
     FaultKind.UNRECORDED: "was left in place; delete it, and its rule makes it again",
     FaultKind.OUTDATED: "was left in place; delete it and run again",
+    FaultKind.UNKNOWN: "was left in place; no rule makes it or reads it",
 }
-LEFT_IN_PLACE = (FaultKind.UNRECORDED, FaultKind.OUTDATED)
+LEFT_IN_PLACE = (FaultKind.UNRECORDED, FaultKind.OUTDATED, FaultKind.UNKNOWN)
 """Faults whose artefacts are not moved."""
 
 
@@ -69,8 +74,8 @@ def read_records() -> dict[Path, Mapping[str, Any]]:
     Raises:
         UserError: if a record is unreadable.
     """
-    paths = (path for path in sorted(RECORDS.rglob("*.json")) if VERSIONS not in path.parents)
-    records = (read_json(path) for path in paths)
+    files = (path for path in sorted(RECORDS.rglob("*.json")) if VERSIONS not in path.parents)
+    records = (read_json(path) for path in files)
     return {Path(record["artefact"]): record for record in records}
 
 
@@ -86,7 +91,12 @@ def faults(records: Mapping[Path, Mapping[str, Any]]) -> Iterator[Fault]:
             )
         }
     for path in there:
-        broken = _unreadable(path)
+        try:
+            template = paths.parse(path).template
+        except UserError as error:
+            yield Fault(path, FaultKind.UNKNOWN, str(error).removeprefix(f"{path}: "))
+            continue
+        broken = _unreadable(path, template)
         if broken:
             yield Fault(path, FaultKind.CORRUPT, broken)
         elif hashes[path] != records[path]["sha256"]:
@@ -126,25 +136,24 @@ def _strays(records: Mapping[Path, Any]) -> Iterator[Fault]:
                 yield Fault(path, FaultKind.UNRECORDED, "there is no record of its making")
 
 
-def _unreadable(path: Path) -> str | None:
+def _unreadable(path: Path, template: str) -> str | None:
     """Return why a file or a folder's file does not open as what it is, None where it does."""
     for file in provenance.files_of(path):
         try:
-            _open(file)
+            _open(file, template)
         except Exception as error:
             # A reader may fail at a damaged file in any way; its message is the answer.
             return first_line(error).removeprefix(f"{file}: ").removesuffix(FIX_BROKEN)
     return None
 
 
-def _open(path: Path) -> None:
-    top = path.relative_to(RESULTS).parts[0]
+def _open(path: Path, template: str) -> None:
     match path.suffix:
-        case ".parquet" if path.name == "predictions.parquet":
+        case ".parquet" if template in (paths.CEILING_PREDICTIONS, paths.STUDENT_PREDICTIONS):
             read_margins({"model": str(path)})
         case ".parquet":
-            read_table(path, COLUMNS.get(path.stem, COLUMNS.get(top, [])))
-        case ".json" if top == "probes":
+            read_table(path, COLUMNS.get(template, []))
+        case ".json" if template == paths.PROBE:
             read_probe(str(path))
         case ".json":
             read_json(path)

@@ -1,0 +1,40 @@
+# What the report is made of, and which of it `snakemake --report` shows.
+
+from workflow_scripts.report import tables as report_tables
+from workflow_scripts.report import figure_list as report_figures
+
+
+def beside_checkpoints(name):
+    """Return an input function: this file of every ceiling and student, without their SFT."""
+
+    def files(wildcards):
+        students = {f"{paths.WEAK_TO_STRONG}/{name}".format(**cell._asdict()) for cell in CELLS}
+        ceilings = {
+            f"{paths.GROUND_TRUTH}/{name}".format(model=model, **cell._asdict())
+            for cell in CELLS
+            for model in (cell.weak, cell.strong)
+        }
+        return sorted(students | ceilings)
+
+    return files
+
+
+def captioned(path, caption, category, **labels):
+    """Return an output that `snakemake --report` shows."""
+    return report(path, caption=f"captions/{caption}.rst", category=category, labels=labels)
+
+
+def figure_files():
+    """Return the report's figures of one target: SVG in Snakemake's report too, PNG next to it."""
+    for name, title in report_figures.FIGURES.items():
+        svg, png = (f"{paths.FIGURES}/{name}_{{target}}.{ending}" for ending in ("svg", "png"))
+        yield captioned(svg, name, "Figures", figure=title, target="{target}")
+        yield png
+
+
+def table_files():
+    """Return the report's tables: Markdown in Snakemake's report too, LaTeX next to it."""
+    for name in report_tables.TABLES:
+        markdown, latex = (f"{paths.TABLES}/{name}.{ending}" for ending in ("md", "tex"))
+        yield captioned(markdown, f"table_{name}", "Tables", table=name)
+        yield latex
