@@ -122,7 +122,7 @@ EXPERIMENT = {
     },
     "conflicts": {"reversed_half": {"kind": "reversed_half"}},
 }
-BEFORE = ("--config", "matrix={pairs: [[small, middle]], models: null, scenarios: [simpo]}")
+BEFORE = {"matrix": {"models": None, "pairs": [["small", "middle"]], "scenarios": ["simpo"]}}
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +146,11 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_added_in_one_file_runs_from_data_to_report(extended: Path, tmp_path: Path):
-    first = snakemake(tmp_path, *TINY, *BEFORE, "--quiet", "all")
+    before = tmp_path / "before.yaml"
+    before.write_text(yaml.safe_dump(BEFORE))
+    first = snakemake(tmp_path, *TINY, str(before), "--quiet", "all")
     assert first.returncode == 0, first.stderr[-4000:]
-    planned = snakemake(tmp_path, *TINY, *BEFORE, "--dry-run", checkout=extended)
+    planned = snakemake(tmp_path, *TINY, str(before), "--dry-run", checkout=extended)
     jobs = set(re.findall(r"^(?:local)?rule (\w+):", planned.stdout + planned.stderr, re.MULTILINE))
     assert jobs <= {"figures", "page", "all"}, "additions rerun what does not use them"
 

@@ -22,7 +22,6 @@ from typing import Any
 from workflow_scripts.core import atomic
 from workflow_scripts.core.files import canonical_json, read_json, write_json
 
-_LONGEST_PATH = 4096
 RESULTS = Path("results")
 RECORDS = RESULTS / ".provenance"
 VERSIONS = RECORDS / "versions"
@@ -155,9 +154,9 @@ def _named(value: Any) -> Iterator[Path]:
         case list():
             for part in value:
                 yield from _named(part)
-        case str() | Path() if "/" in str(value) and len(str(value)) < _LONGEST_PATH:
-            if Path(value).exists():
-                yield Path(value)
+        case str() | Path() if "/" in str(value) and os.path.exists(value):
+            # Unlike Path.exists, this takes text that is too long for a path.
+            yield Path(value)
 
 
 def _known_hash(path: Path) -> str:
