@@ -4,6 +4,7 @@
 
 localrules:
     verify,
+    adopt,
 
 
 rule verify:
@@ -15,3 +16,23 @@ rule verify:
         "Check all results against the records of their making"
     shell:
         "python -m workflow_scripts verify 2> {log:q}"
+
+
+# `snakemake adopt` takes a finished run over whose code alone has changed since (docs/reruns.md).
+
+
+rule adopt:
+    log:
+        f"{paths.LOGS}/adopt.log",
+    retries: 0
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        config=EXPERIMENT.model_dump_json(),
+        snakefile=workflow.main_snakefile,
+        started_in=workflow.workdir_init,
+    message:
+        "Take over what an older version of the code made"
+    shell:
+        "python -m workflow_scripts adopt --config {params.config:q} "
+        "--snakefile {params.snakefile:q} --started-in {params.started_in:q} 2> {log:q}"

@@ -40,6 +40,7 @@ STAGES = {
     "page": Stage("write the report as one HTML page"),
     "summary": Stage("print the table of cells"),
     "verify": Stage("check all results against their records"),
+    "adopt": Stage("take over a finished run of an older version of the code"),
     "plan": Stage("print what would run now, on which GPUs, for how long"),
     "preflight": Stage("check what a run on the cluster will need", online=True),
     "schema": Stage("print config.yaml's JSON Schema, for editors"),

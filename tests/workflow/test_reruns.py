@@ -333,3 +333,68 @@ def test_another_parallelism_from_nothing_gives_the_same_bytes(finished: Path, t
     measured = [path for path in alone if re.search(r"predictions\.parquet$|^probes/", path)]
     assert len(measured) == 2 + 3 + 3
     assert {path for path in measured if alone[path][0] != beside[path][0]} == set()
+
+
+def state(folder: Path) -> dict[str, tuple[str, int]]:
+    """Return the hash and the time of every result and of every record."""
+    records = folder / "results/.provenance"
+    return contents(folder) | {
+        str(file): (file.read_text(), file.stat().st_mtime_ns) for file in records.rglob("*.json")
+    }
+
+
+def test_a_finished_run_of_older_code_is_taken_over(copied: Path, checkout: Path):
+    apply, _ = CODE["the DPO loss"]
+    apply(checkout)
+    deleted = list(copied.glob("results/weak_to_strong/*/*/*/*/*/seed0/checkpoint"))
+    for checkpoint in deleted:
+        shutil.rmtree(checkpoint)
+    before = contents(copied)
+    pending = jobs(copied, checkout=checkout)
+    assert matching(r"ground_truth ground_truth/substances/dpo/", pending)
+    told = joblog.run(copied, "adopt", *TINY, checkout=checkout).output
+    assert re.search(r"^Took over \d+ results of \d+ jobs; no job would run\.$", told, re.MULTILINE)
+    assert jobs(copied, checkout=checkout) == set()
+    assert {path: hashed for path, (hashed, _) in contents(copied).items()} == {
+        path: hashed for path, (hashed, _) in before.items()
+    }
+    probe = "probes/substances/{}/small/middle/none/seed0.json"
+    records = [
+        json.loads((copied / f"results/.provenance/{probe.format(name)}.json").read_text())
+        for name in ("dpo", "simpo")
+    ]
+    assert not any("code_when_made" in record for record in records), "their code is the same"
+    trained = "ground_truth/substances/dpo/small/seed0/predictions.parquet"
+    record = json.loads((copied / f"results/.provenance/{trained}.json").read_text())
+    assert record["code"] != record["code_when_made"]
+    joblog.run(copied, "verify", *TINY, checkout=checkout)
+
+
+REFUSED = {
+    "another setting": (
+        ("--config", "scenarios={simpo: {beta: 2.5}}"),
+        "",
+        r"ground_truth/substances/simpo/\S+: its settings changed: beta: 2.0, now 2.5",
+    ),
+    "a new seed": (("--config", "matrix={seeds: [0, 1]}"), "", r"seed1/\S+: Missing output files"),
+    "a corrupt result": ((), "corrupt", r"predictions.parquet: corrupt: "),
+    "a newer input": ((), "touch", r"weak_labels/\S+: Updated input files: "),
+}
+"""By case: what --config adds, what happens to a file, and what the refusal says."""
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_the_same_run_is_not_taken_over(case: str, copied: Path, checkout: Path):
+    arguments, fault, message = REFUSED[case]
+    apply, _ = CODE["the DPO loss"]
+    apply(checkout)
+    if fault == "corrupt":
+        file = copied / "results/ground_truth/substances/dpo/small/seed0/predictions.parquet"
+        file.write_bytes(file.read_bytes()[:-20])
+    if fault == "touch":
+        os.utime(copied / "results/data/substances/weak.parquet")
+    before = state(copied)
+    told = joblog.run(copied, "adopt", *TINY, *arguments, checkout=checkout, status=1).output
+    assert re.search(rf"^results/\S*{message}", told, re.MULTILINE), told[-4000:]
+    assert re.search(r"^error: nothing was taken over: ", told, re.MULTILINE)
+    assert state(copied) == before

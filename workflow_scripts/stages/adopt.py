@@ -1,0 +1,66 @@
+"""Stage ``adopt``: take a finished run over that an older version of the code made.
+
+For changes of the code that can alter no result. Everything is checked against its record first.
+Refused, with nothing touched, if any job would run for another reason than changed code.
+"""
+
+import argparse
+import json
+
+from rich.console import Console
+
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.reruns.adopt import (
+    EVERYTHING,
+    OF_FILES,
+    Workflow,
+    refusals,
+    update_records,
+)
+from workflow_scripts.reruns.verify import faults, read_records
+
+SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the stage's arguments."""
+    parser.add_argument("--config", type=json.loads, required=True, help="all of it, as JSON")
+    parser.add_argument("--snakefile", required=True, help="the workflow's Snakefile")
+    parser.add_argument("--started-in", required=True, help="where its profiles are looked for")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check, take over, and print what was done.
+
+    Raises:
+        UserError: if an artefact is not what its record says, or a job would run for another
+            reason than changed code.
+    """
+    console = Console()
+    records = read_records()
+    found = [(fault.path, f"{fault.kind}: {fault.detail}") for fault in faults(records)]
+    _refuse(console, found, "run `snakemake verify`, and the workflow by the code that made them")
+    workflow = Workflow(args.config, args.snakefile, args.started_in)
+    pending = workflow.planned(EVERYTHING)
+    against = list(refusals(workflow.planned(OF_FILES), pending, records))
+    _refuse(console, against, "run the workflow instead, or undo these changes and adopt first")
+    if not pending:
+        console.print("Nothing to take over: no job would run.")
+        return
+    # Records first: Snakemake's own metadata decide what is still to be taken over.
+    updated = update_records(pending, records)
+    workflow.touch()
+    if left := workflow.planned(EVERYTHING):
+        raise UserError(
+            f"{len(left)} jobs would still run, {left[0].outputs[0]} for one: {left[0].reason}"
+        )
+    console.print(f"Took over {updated:,} results of {len(pending):,} jobs; no job would run.")
+
+
+def _refuse(console: Console, found: list, fix: str) -> None:
+    """Print what stands against it, and raise that."""
+    for path, reason in found[:SHOWN]:
+        console.print(f"{path}: {reason}", soft_wrap=True, markup=False, highlight=False)
+    if found:
+        more = f", of which {SHOWN} are shown" if len(found) > SHOWN else ""
+        raise UserError(f"nothing was taken over: {len(found)} reasons against it{more}; {fix}")
