@@ -4,18 +4,23 @@ UV := .uv/bin/uv
 UV_VERSION := 0.13.9
 SNAKEMAKE := .venv/bin/snakemake
 export UV_PYTHON_DOWNLOADS := never
+# Tests and demo start hundreds of processes: compile each module once, not in every one.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-fast lint schema env
 
 demo: env
 	$(SNAKEMAKE) --profile profiles/demo
 
+# Two workers; tests come in the order of tests/conftest.py, and those of a group to one worker.
+IN_PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+
 test: env
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	.venv/bin/python -m pytest $(IN_PARALLEL)
 
 # For daily work: all but the tests that run the workflow, a cluster or several processes.
 test-fast: env
-	.venv/bin/python -m pytest -n 2 -m "not slow"
+	.venv/bin/python -m pytest $(IN_PARALLEL) -m "not slow"
 
 lint: env
 	.venv/bin/ruff check .

@@ -21,6 +21,22 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep both of two workers busy to the end: what takes minutes comes first.
+
+    Quick tests of a module go to one worker, since they share what they are given.
+    """
+    items.sort(key=lambda item: (not is_slow(item), "slurm" not in item.path.parts))
+    for item in items:
+        if not is_slow(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+def is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the results of the demo, run once for all tests."""
@@ -36,10 +52,7 @@ def warm_process() -> Iterator[Warm]:
     """Return a warm process, so that a stage in a process of its own takes a second, not ten."""
     process = warm.start()
     socket = os.environ.pop(warm.SOCKET_VARIABLE)
-    yield Warm(
-        process.pid,
-        {**os.environ, warm.SOCKET_VARIABLE: socket, "OMP_NUM_THREADS": "1"},
-    )
+    yield Warm(process.pid, socket)
     assert process.stdin is not None
     process.stdin.close()
     process.wait()

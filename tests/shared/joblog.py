@@ -1,14 +1,13 @@
 """Run Snakemake and read which jobs it told of, through a logger plugin rather than its text."""
 
 import json
-import os
 import shlex
-import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.shared.workflows import ROOT, command
+from tests.shared.workflows import ROOT, snakemake
 
 
 class Job(NamedTuple):
@@ -49,20 +48,20 @@ class Ran(NamedTuple):
         return {job.name for job in self.jobs}
 
 
-def run(folder: Path, *arguments: object, checkout: Path = ROOT, status: int = 0) -> Ran:
+def run(
+    folder: Path,
+    *arguments: object,
+    checkout: Path = ROOT,
+    status: int = 0,
+    environment: Mapping[str, str] | None = None,
+) -> Ran:
     """Run a checkout's workflow in ``folder``, which must end with ``status``."""
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as log:
         to_log = ("--logger", "jobs", "--logger-jobs-file", log.name)
-        ran = subprocess.run(
-            # Options with several values come last, so that none takes these for its own.
-            command(folder, *to_log, *map(str, arguments)),
-            cwd=checkout,
-            env={**os.environ, "PYTHONPATH": str(ROOT / "tests/plugins")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert ran.returncode == status, ran.stdout[-4000:]
+        # Options with several values come last, so that none takes these for its own.
+        given = (*to_log, *map(str, arguments))
+        ran = snakemake(folder, *given, checkout=checkout, environment=environment)
+        output = ran.stdout + ran.stderr
+        assert ran.returncode == status, output[-4000:]
         jobs = [Job(**json.loads(line)) for line in Path(log.name).read_text().splitlines()]
-    return Ran(ran.returncode, ran.stdout, [job for job in jobs if job.outputs])
+    return Ran(ran.returncode, output, [job for job in jobs if job.outputs])

@@ -1,25 +1,32 @@
 """A process from which stages are forked, so that each in a process of its own takes a second."""
 
+import os
 import subprocess
 import sys
 from typing import NamedTuple
 
 from tests.shared.processes import children
 from tests.shared.workflows import ROOT
+from workflow_scripts import warm
 
 
 class Warm(NamedTuple):
-    """A process that forks for every stage: its id, and the environment that leads to it."""
+    """A process that forks for every stage: its id, and the socket that leads to it."""
 
     pid: int
-    environment: dict[str, str]
+    socket: str
+
+    @property
+    def variable(self) -> dict[str, str]:
+        """The variable by which commands find the process."""
+        return {warm.SOCKET_VARIABLE: self.socket}
 
     def stage(self, *argv: object, **more: str) -> subprocess.Popen[str]:
         """Start a stage in a process of its own, with ``more`` in its environment."""
         return subprocess.Popen(
             [sys.executable, "-m", "workflow_scripts", *map(str, argv)],
             cwd=ROOT,
-            env=self.environment | more,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **self.variable, **more},
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -19,12 +19,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.shared.warm_process import Warm
 from tests.shared.workflows import NOTHING
 from tests.slurm import clones, cluster
 from tests.slurm.clones import CONFIGURATION, Clone
 from workflow_scripts import warm
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
 LARGE = "results/ground_truth/substances/reward_model/large/seed0"
 
@@ -291,7 +292,9 @@ def test_a_job_whose_time_ran_out_got_more(storm: Storm):
     assert second["State"] == "COMPLETED"
 
 
-def test_broken_trainings_end_in_the_bytes_of_unbroken_ones(storm: Storm, tmp_path: Path):
+def test_broken_trainings_end_in_the_bytes_of_unbroken_ones(
+    storm: Storm, tmp_path: Path, warm_process: Warm
+):
     clone = storm.clone
     for part in ("models", "data", "pretraining", "worlds", "corpora"):
         shutil.copytree(clone.folder / "results" / part, tmp_path / "results" / part)
@@ -302,6 +305,7 @@ def test_broken_trainings_end_in_the_bytes_of_unbroken_ones(storm: Storm, tmp_pa
             *("--configfile", *CONFIGURATION, *STORM, "--", *unbroken),
         ],
         cwd=clone.folder,
+        env={**os.environ, **warm_process.variable},
         capture_output=True,
         text=True,
         check=False,

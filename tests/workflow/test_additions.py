@@ -8,7 +8,10 @@ import pytest
 import yaml
 
 from tests.shared import joblog
+from tests.shared.warm_process import Warm
 from tests.shared.workflows import NOTHING, ROOT, TINY, snakemake
+
+pytestmark = pytest.mark.slow
 
 SCENARIO = '''
 """Scenario ``hinge``: a margin of at least one, on mean log-probabilities."""
@@ -121,6 +124,7 @@ EXPERIMENT = {
         "hinge": {"epochs": 1, "learning_rate": 1e-3, "schedule": "constant", "width": 1.0}
     },
     "conflicts": {"reversed_half": {"kind": "reversed_half"}},
+    "execution": {"warm_start": True},  # from this code
 }
 BEFORE = {"matrix": {"models": None, "pairs": [["small", "middle"]], "scenarios": ["simpo"]}}
 
@@ -145,10 +149,13 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkout
 
 
-def test_what_is_added_in_one_file_runs_from_data_to_report(extended: Path, tmp_path: Path):
+def test_what_is_added_in_one_file_runs_from_data_to_report(
+    extended: Path, tmp_path: Path, warm_process: Warm
+):
     before = tmp_path / "before.yaml"
     before.write_text(yaml.safe_dump(BEFORE))
-    first = snakemake(tmp_path, *TINY, str(before), "--quiet", "all")
+    given = (*TINY, str(before), "--quiet", "all")
+    first = snakemake(tmp_path, *given, environment=warm_process.variable)
     assert first.returncode == 0, first.stderr[-4000:]
     planned = joblog.run(tmp_path, *TINY, str(before), "--dry-run", checkout=extended)
     rules = {job.rule for job in planned.jobs}

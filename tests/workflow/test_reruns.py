@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests.shared import joblog
-from tests.shared.workflows import ROOT, TINY, command
+from tests.shared.once import once
+from tests.shared.warm_process import Warm
+from tests.shared.workflows import ROOT, TINY
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +30,7 @@ CONFIGURATION = {
     "micro-batch": (("execution={micro_batch: 16}",), NOTHING),
     "threads": (("execution={threads: 2}",), NOTHING),
     "TensorBoard": (("execution={tensorboard: true}",), NOTHING),
-    "warm start": (("execution={warm_start: false}",), NOTHING),
+    "warm start": (("execution={warm_start: true}",), NOTHING),
     "kept checkpoints": (("keep_checkpoints=false",), NOTHING),
     "scenarios.simpo.beta": (("scenarios={simpo: {beta: 2.5}}",), r"\S+ \S*/simpo/"),
     "conflicts.explicit.alpha": (("conflicts={explicit: {alpha: 0.25}}",), r"\S+ \S*/explicit/"),
@@ -123,18 +125,13 @@ def matching(pattern: str, among: set[str]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which the tiny DAG was run."""
-    folder = tmp_path_factory.mktemp("finished")
-    ran = subprocess.run(
-        [*command(folder, *TINY), "--quiet", "all"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr[-4000:]
-    return folder
+def finished(tmp_path_factory: pytest.TempPathFactory, warm_process: Warm) -> Path:
+    """Return a folder in which the tiny DAG was run; nothing but dry runs may use it."""
+
+    def make(folder: Path) -> None:
+        joblog.run(folder, *TINY, "--quiet", "all", environment=warm_process.variable)
+
+    return once("finished", make, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +177,8 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.fixture
 def copied(finished: Path, tmp_path: Path) -> Path:
     """Return a copy of the finished folder, times of files included."""
-    return shutil.copytree(finished, tmp_path / "copied")
+    # Dry runs may be writing their logs.
+    return shutil.copytree(finished, tmp_path / "copied", ignore=shutil.ignore_patterns("log"))
 
 
 @pytest.mark.parametrize("change", CONFIGURATION)
@@ -230,12 +228,13 @@ def test_a_deleted_checkpoint_whose_predictions_stand_reruns_nothing(copied: Pat
     assert jobs(copied) == set()
 
 
-def test_what_should_not_move_is_left_alone(copied: Path):
+def test_what_should_not_move_is_left_alone(copied: Path, warm_process: Warm):
     """Run a change: the jobs are those that were planned, and no other file is touched."""
     change = ("--config", "conflicts={explicit: {alpha: 0.25}}", "matrix={scenarios: [simpo]}")
     before = contents(copied)
     planned = jobs(copied, *change)
-    assert joblog.run(copied, *TINY, *change).names == planned
+    ran = joblog.run(copied, *TINY, *change, environment=warm_process.variable)
+    assert ran.names == planned
     after = contents(copied)
     moved = {path for path in before if after[path] != before[path]}
     assert any(path.endswith("explicit/seed0/predictions.parquet") for path in moved)
@@ -245,6 +244,7 @@ def test_what_should_not_move_is_left_alone(copied: Path):
     assert jobs(copied, *change) == set()
 
 
+@pytest.mark.xdist_group("fabricated")
 def test_a_new_revision_of_a_model_reruns_what_is_made_of_it(fabricated: tuple[Path, Path]):
     folder, experiment = fabricated
     given = ("--configfile", str(experiment), "--dry-run")
@@ -256,6 +256,7 @@ def test_a_new_revision_of_a_model_reruns_what_is_made_of_it(fabricated: tuple[P
     assert planned == of_gpt2 != expected
 
 
+@pytest.mark.xdist_group("fabricated")
 def test_a_file_written_over_in_a_local_model_reruns_what_is_made_of_it(
     fabricated: tuple[Path, Path],
 ):
@@ -268,6 +269,7 @@ def test_a_file_written_over_in_a_local_model_reruns_what_is_made_of_it(
     assert "fetch_model models/gpt2" not in planned
 
 
+@pytest.mark.xdist_group("fabricated")
 def test_the_files_of_thousands_of_cells_are_more_than_a_command_may_hold(
     fabricated: tuple[Path, Path],
 ):
@@ -292,7 +294,7 @@ def contents(folder: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-def test_verify_names_what_is_wrong_and_has_it_made_again(copied: Path):
+def test_verify_names_what_is_wrong_and_has_it_made_again(copied: Path, warm_process: Warm):
     results = copied / "results"
     before = contents(copied)
     predictions = results / "ground_truth/substances/dpo/small/seed0/predictions.parquet"
@@ -310,7 +312,7 @@ def test_verify_names_what_is_wrong_and_has_it_made_again(copied: Path):
     report = {"cells", "tables", "figures", "page"}
     made_again = {"ground_truth_predictions", "probe"} | report
     assert {job.split()[0] for job in jobs(copied)} == made_again
-    joblog.run(copied, *TINY, "--quiet", "all")
+    joblog.run(copied, *TINY, "--quiet", "all", environment=warm_process.variable)
     unrecorded.unlink()
     joblog.run(copied, "verify", *TINY)
     same = {path: hashed for path, (hashed, _) in contents(copied).items()}
@@ -327,8 +329,11 @@ def test_another_version_of_a_library_is_told_of_and_reruns_nothing(copied: Path
     assert len(matching("ground_truth ", jobs(copied, "--config", "strict_environment=true"))) == 6
 
 
-def test_another_parallelism_from_nothing_gives_the_same_bytes(finished: Path, tmp_path: Path):
-    joblog.run(tmp_path, *TINY, "--cores", "1", "--config", "matrix={scenarios: [dpo]}")
+def test_another_parallelism_from_nothing_gives_the_same_bytes(
+    finished: Path, tmp_path: Path, warm_process: Warm
+):
+    given = ("--cores", "1", "--config", "matrix={scenarios: [dpo]}")
+    joblog.run(tmp_path, *TINY, *given, environment=warm_process.variable)
     alone, beside = contents(tmp_path), contents(finished)
     measured = [path for path in alone if re.search(r"predictions\.parquet$|^probes/", path)]
     assert len(measured) == 2 + 3 + 3

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.shared import joblog
+from tests.shared.warm_process import Warm
 from tests.shared.workflows import snakemake
 
 pytestmark = pytest.mark.slow
@@ -83,14 +84,16 @@ def test_variants_share_the_intermediate_with_its_own_cell(tmp_path: Path):
 
 
 @pytest.fixture(scope="module")
-def variants(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def variants(tmp_path_factory: pytest.TempPathFactory, warm_process: Warm) -> Path:
     """Return the results of a run with every kind of student."""
     folder = tmp_path_factory.mktemp("variants")
-    ran = snakemake(folder, "--profile", "profiles/demo", "--configfile", *FILES)
+    given = ("--profile", "profiles/demo", "--configfile", *FILES)
+    ran = snakemake(folder, *given, environment=warm_process.variable)
     assert ran.returncode == 0, ran.stderr[-4000:]
     return folder
 
 
+@pytest.mark.xdist_group("variants")
 @pytest.mark.parametrize("scenario", ["reward_model", "dpo"])
 def test_variants_are_trained_on_what_they_say(variants: Path, scenario: str):
     folder = variants / CELL.format(scenario=scenario)
@@ -122,6 +125,7 @@ def test_variants_are_trained_on_what_they_say(variants: Path, scenario: str):
     assert ids["labels"] == ids["gt"]
 
 
+@pytest.mark.xdist_group("variants")
 def test_the_report_has_a_row_for_every_student(variants: Path):
     cells = pq.read_table(variants / "results/report/cells.parquet").to_pylist()
     assert len(cells) == 2 * 3 * 3  # scenarios, conflicts, students
@@ -129,6 +133,7 @@ def test_the_report_has_a_row_for_every_student(variants: Path):
     assert all(row["conflict_tax_count"] == 0 for row in cells if row["conflict"] == "none")
 
 
+@pytest.mark.xdist_group("variants")
 def test_adding_a_variant_reruns_nothing_that_stands(variants: Path):
     added = {
         output

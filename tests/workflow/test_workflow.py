@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.small_world import clauses
+from tests.shared.warm_process import Warm
 from tests.shared.workflows import NOTHING, ROOT, TINY, command, snakemake
 
 pytestmark = pytest.mark.slow
@@ -24,6 +25,7 @@ def rows(file: Path) -> list[dict]:
     return pq.ParquetFile(file).read().to_pylist()
 
 
+@pytest.mark.xdist_group("demo")
 def test_the_demo_makes_every_cell_and_the_report(demo: Path):
     report = demo / "results/report"
     with (report / "cells.csv").open() as file:
@@ -36,15 +38,18 @@ def test_the_demo_makes_every_cell_and_the_report(demo: Path):
     assert "small → strong" in (demo / "terminal.txt").read_text()
 
 
+@pytest.mark.xdist_group("demo")
 def test_after_the_demo_nothing_is_to_be_done(demo: Path):
     assert NOTHING in snakemake(demo, "--profile", "profiles/demo", "-n").stdout
 
 
+@pytest.mark.xdist_group("demo")
 def test_the_small_world_keeps_to_its_rule(demo: Path):
     broken = [c for c in clauses(rows(demo / "results/report/cells.parquet")) if not c.holds]
     assert broken == []
 
 
+@pytest.mark.xdist_group("demo")
 def test_accuracies_and_tax_are_what_the_predictions_say(demo: Path):
     for cell in rows(demo / "results/report/cells.parquet"):
         place = f"{cell['target']}/{cell['scenario']}"
@@ -69,6 +74,7 @@ def test_accuracies_and_tax_are_what_the_predictions_say(demo: Path):
         assert cell["conflict_tax_count"] == len(taxed)
 
 
+@pytest.mark.xdist_group("demo")
 def test_the_pairs_on_which_a_cell_may_deceive_can_be_read(demo: Path):
     cells = rows(demo / "results/report/cells.parquet")
     cell = max(cells, key=lambda cell: cell["strong_known_weak_unknown_tax"])
@@ -88,6 +94,7 @@ def test_the_pairs_on_which_a_cell_may_deceive_can_be_read(demo: Path):
         assert f'id="{row["id"]}"' in (demo / page).read_text()
 
 
+@pytest.mark.xdist_group("demo")
 def test_dpo_begins_at_ln_2(demo: Path):
     ceilings = list(demo.glob("results/ground_truth/substances/dpo/**/train.json"))
     students = list(demo.glob("results/weak_to_strong/substances/dpo/**/train.json"))
@@ -96,6 +103,7 @@ def test_dpo_begins_at_ln_2(demo: Path):
     assert first == pytest.approx([math.log(2)] * len(first), abs=1e-6)
 
 
+@pytest.mark.xdist_group("demo")
 def test_implicit_students_take_twice_the_steps(demo: Path):
     for folder in demo.glob("results/weak_to_strong/substances/*/*/*"):
         steps = {
@@ -107,6 +115,7 @@ def test_implicit_students_take_twice_the_steps(demo: Path):
         assert steps["implicit"] == 2 * steps["none"]
 
 
+@pytest.mark.xdist_group("demo")
 def test_checkpoints_are_save_pretrained_folders_without_pickles(demo: Path):
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -121,9 +130,11 @@ def test_checkpoints_are_save_pretrained_folders_without_pickles(demo: Path):
     assert files == {".json", ".safetensors"}
 
 
-def test_an_interrupted_run_leaves_nothing_half_and_is_finished_by_the_next(tmp_path: Path):
+def test_an_interrupted_run_leaves_nothing_half_and_is_finished_by_the_next(
+    tmp_path: Path, warm_process: Warm
+):
     running = subprocess.Popen(
-        command(tmp_path, *TINY),
+        command(tmp_path, *TINY, "--config", "execution={warm_start: true}"),
         cwd=ROOT,
         start_new_session=True,
         stderr=subprocess.PIPE,
@@ -139,14 +150,14 @@ def test_an_interrupted_run_leaves_nothing_half_and_is_finished_by_the_next(tmp_
     assert running.returncode != 0
     assert not (tmp_path / "results/report/cells.csv").exists()
 
-    again = snakemake(tmp_path, *TINY)
+    again = snakemake(tmp_path, *TINY, environment=warm_process.variable)
     assert again.returncode == 0, again.stderr[-4000:]
     assert NOTHING in snakemake(tmp_path, *TINY, "-n").stdout
     assert not list(tmp_path.glob("results/**/*.partial"))
 
 
 @pytest.mark.skipif(not HH.is_dir(), reason=f"{HH} is not here")
-def test_a_slice_of_real_pairs_goes_through_the_whole_dag(tmp_path: Path):
+def test_a_slice_of_real_pairs_goes_through_the_whole_dag(tmp_path: Path, warm_process: Warm):
     few = "{size: 320}"
     sets = f"{{gt: {few}, weak: {few}, test: {few}, helpful: {few}}}"
     ran = snakemake(
@@ -156,6 +167,8 @@ def test_a_slice_of_real_pairs_goes_through_the_whole_dag(tmp_path: Path):
         f"targets={{hh_single_turn: {{sets: {sets}}}}}",
         "matrix={models: [hh-small, hh-middle]}",
         "models={hh-small: {pretrain: {steps: 10}}, hh-middle: {pretrain: {steps: 10}}}",
+        "execution={warm_start: false}",
+        environment=warm_process.variable,
     )
     assert ran.returncode == 0, ran.stderr[-4000:]
     cells = rows(tmp_path / "results/report/cells.parquet")
