@@ -1,19 +1,22 @@
 """A training's state on disk: checked when it is read, and never in the training's way."""
 
+import contextlib
 import errno
 import os
 import resource
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from tests.shared.trainings import SETTINGS, train, weights
+from tests.shared.trainings import SETTINGS, metrics, train, weights
+from workflow_scripts.core import progress as shown
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.training.states import MOMENTS, WEIGHT, Progress, State
+from workflow_scripts.training.telemetry import MetricsLines
 
 TENSORS = {f"{WEIGHT}/layer": torch.arange(6.0), f"{MOMENTS[0]}/layer": torch.ones(6)}
 
@@ -90,7 +93,7 @@ def test_what_is_restored_keeps_no_file_open(tmp_path: Path):
     assert str(tmp_path) not in Path("/proc/self/maps").read_text()
 
 
-@contextmanager
+@contextlib.contextmanager
 def undeletable(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator[None]:
     """Have the file system refuse to delete files of this name, as NFS does while they are open."""
     unlink = os.unlink
@@ -130,7 +133,7 @@ def test_files_that_nfs_keeps_are_no_warning(
     assert state(tmp_path / "state").progress().steps == 2
 
 
-@contextmanager
+@contextlib.contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """Have the system refuse to write files beyond this size, as a full disk or a quota does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -171,6 +174,31 @@ def test_a_save_that_fails_leaves_the_state_before(tmp_path: Path):
         assert not state(tmp_path / "state").save(Progress([[0.5]] * 2), TENSORS.items())
     assert [path.name for path in step.parent.iterdir()] == [step.name]
     assert state(tmp_path / "state").progress().steps == 1
+
+
+def test_metrics_that_found_no_room_are_written_at_the_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    lines = MetricsLines(tmp_path / "metrics.jsonl")
+    arguments, control = TrainingArguments(str(tmp_path), report_to=[]), TrainerControl()
+    states = [TrainerState(global_step=step) for step in (1, 2, 3)]
+    lines.on_train_begin(arguments, states[0], control)
+    lines.on_log(arguments, states[0], control, {"loss": 0.5})
+    with largest_file((tmp_path / "metrics.jsonl").stat().st_size + 4):
+        lines.on_log(arguments, states[1], control, {"loss": 0.4})
+    lines.on_log(arguments, states[2], control, {"loss": 0.3})
+    lines.close()
+    assert "metrics.jsonl: a line cannot be written (" in caplog.text
+    assert [line["loss"] for line in metrics(tmp_path)] == [0.5, 0.4, 0.3]
+
+
+def test_a_log_on_a_full_disk_ends_no_work():
+    with Path("/dev/full").open("w") as log:
+        progress = shown.Progress("scoring", 10, "texts", log)
+        progress.SILENCE = 0
+        progress.reach(5)
+        with contextlib.suppress(OSError):
+            log.close()
 
 
 def test_a_checkpoint_that_cannot_be_written_names_the_place_and_the_bytes(
