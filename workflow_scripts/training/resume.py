@@ -25,6 +25,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import canonical_json
 from workflow_scripts.runtime import ranks
+from workflow_scripts.training import finished
 from workflow_scripts.training.execution import Execution
 from workflow_scripts.training.states import MOMENTS, WEIGHT, Progress, State
 
@@ -40,8 +41,8 @@ class Attempt:
     """One try at a training, as a context: what it goes on from, and when it is to stop.
 
     While it lasts, signals that ask for an end are noted and obeyed between two steps; a second
-    Ctrl-C ends this process at once. Leaving it without an error deletes the state: the training's
-    output is complete.
+    Ctrl-C ends this process at once. Leaving it without an error deletes the state and keeps the
+    outputs, which are complete, for another attempt (``training.finished``).
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Attempt:
         code: str,
         settings: Mapping[str, Any],
         inputs: Iterable[str | Path | None],
+        outputs: Iterable[str | Path],
     ) -> None:
         """Look for a state; without ``execution.state`` there is none and none is kept.
 
@@ -58,16 +60,27 @@ class Attempt:
             code: digest of the training stage's code.
             settings: what the training's result depends on.
             inputs: the files and folders that it reads; None stands for no file.
+            outputs: the folder of its model, and the other files that it writes.
         """
         self._state = None
+        self._outputs = [Path(output) for output in outputs]
         if execution.state is not None:
-            self._state = State(execution.state, fingerprint(code, settings, inputs))
+            self._fingerprint = fingerprint(code, settings, inputs)
+            self._state = State(execution.state, self._fingerprint)
+            if ranks.is_first() and execution.states is not None:
+                finished.clear(execution.states, model_alone=True)
         self.progress = Progress() if self._state is None else self._state.progress()
         self._period = 60 * execution.save_minutes
         self._saved = time.monotonic()
         self._asked: signal.Signals | None = None
         self._replaced: dict[signal.Signals, Any] = {}
         self.to_save = self.to_stop = self._unsaved = False
+
+    def has_finished(self) -> bool:
+        """Return whether the training has finished before; its outputs are in place then."""
+        return self._state is not None and finished.restore(
+            self._state.folder, self._fingerprint, self._outputs
+        )
 
     def __enter__(self) -> Self:
         if self._state is not None:
@@ -81,6 +94,7 @@ class Attempt:
         traceback: TracebackType | None,
     ) -> None:
         if self._state is not None and kind is None and ranks.is_first():
+            finished.keep(self._state.folder, self._fingerprint, self._outputs)
             self._state.remove()
         for number, handler in self._replaced.items():
             signal.signal(number, handler)

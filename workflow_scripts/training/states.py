@@ -14,6 +14,7 @@ import logging
 import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,11 +134,8 @@ class State:
         """Delete all states."""
         for path in self._all():
             _discard(path)
-        if self.folder.exists():
-            try:
-                self.folder.rmdir()
-            except OSError as error:
-                logger.warning("%s: is left over (%s)", self.folder, error.strerror)
+        with suppress(OSError):  # where something else is in it
+            self.folder.rmdir()
 
     def _write(self, path: Path, progress: Progress, tensors: Iterator[tuple[str, Tensor]]) -> None:
         with atomic_path(path) as partial, ThreadPoolExecutor(1) as threads:
