@@ -1,7 +1,6 @@
 # Needs python3 (3.11 or newer) and make; everything else is installed into .venv from uv.lock.
 
 UV := .uv/bin/uv
-UV_VERSION := 0.13.9
 SNAKEMAKE := .venv/bin/snakemake
 export UV_PYTHON_DOWNLOADS := never
 # Tests and demo start hundreds of processes: compile each module once, not in every one.
@@ -40,6 +39,7 @@ env: .venv/.made
 	$(UV) sync --frozen --python python3
 	touch $@
 
-$(UV):
+$(UV): envs/uv.txt
 	python3 -m venv .uv
-	.uv/bin/pip install --quiet uv==$(UV_VERSION)
+	.uv/bin/pip install --quiet --require-hashes --only-binary :all: --requirement envs/uv.txt
+	touch $@

@@ -44,8 +44,15 @@ onstart:
 
 
 onsuccess:
+    if not is_command():
+        finished.clear(Path(paths.STATES))
     # Print the table only when the default target was requested.
     if set(workflow.dag_settings.targets) <= {"all"}:
         shell(
             "test ! -f {paths.CELLS:q} || python -m workflow_scripts summary --cells {paths.CELLS:q}"
         )
+
+
+onerror:
+    if not is_command():
+        finished.clear(Path(paths.STATES))

@@ -13,6 +13,7 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
 from workflow_scripts.methods.students import chains
 from workflow_scripts.reruns import digests, provenance, slices
+from workflow_scripts.training import finished
 
 
 def on_a_path(folder):

@@ -51,6 +51,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def warm_process() -> Iterator[Warm]:
     """Return a warm process, so that a stage in a process of its own takes a second, not ten."""
     process = warm.start()
+    assert process is not None
     socket = os.environ.pop(warm.SOCKET_VARIABLE)
     yield Warm(process.pid, socket)
     assert process.stdin is not None

@@ -3,10 +3,13 @@
 Importing them takes seconds; forking a process that has takes milliseconds. Where the workflow
 runs on one machine and ``execution.warm_start`` is on, Snakemake's main process starts one such
 process; each job's command then only hands it its arguments, streams and signals, and waits for
-its exit status. Elsewhere (no variable, or nobody behind it) jobs import for themselves.
+its exit status. Elsewhere jobs import for themselves: where there is no such process, where it
+cannot import, and where that takes longer than `PATIENCE`.
 """
 
+import atexit
 import contextlib
+import fcntl
 import gc
 import glob
 import importlib
@@ -20,10 +23,16 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.core.errors import first_line
+
+PATIENCE = 120.0
+"""Seconds that the warm process may take to import, and a job waits for it at most."""
 SOCKET_VARIABLE = "W2S_WARM_SOCKET"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 """Keeps the hub's libraries, which read it as they are imported, from asking the network."""
@@ -39,9 +48,18 @@ _PRELOADED = (
 )
 
 
-def start() -> subprocess.Popen[bytes]:
-    """Start the warm process; it ends when the calling process does, however that ends."""
-    path = Path(tempfile.mkdtemp(prefix="w2s-")) / "warm.socket"
+def start() -> subprocess.Popen[bytes] | None:
+    """Start the warm process; it ends when the calling process does, however that ends.
+
+    Returns:
+        The process; None where there is no room for its socket, and jobs import for themselves.
+    """
+    try:
+        folder = tempfile.mkdtemp(prefix="w2s-")
+    except OSError:
+        return None
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, "warm.socket")
     os.environ[SOCKET_VARIABLE] = str(path)
     # Nothing is ever written to its standard input: end of file means that the caller is gone.
     return subprocess.Popen(
@@ -57,13 +75,8 @@ def run_there(argv: list[str]) -> int | None:
     Returns:
         The stage's exit status, or None where there is no warm process.
     """
-    path = os.environ.get(SOCKET_VARIABLE)
-    if not path:
-        return None
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.connect(path)
-    except OSError:
+    connection = _connected(os.environ.get(SOCKET_VARIABLE))
+    if connection is None:
         return None
     request = {"argv": argv, "cwd": os.getcwd(), "environment": dict(os.environ)}
     body = json.dumps(request).encode()
@@ -82,17 +95,38 @@ def run_there(argv: list[str]) -> int | None:
     return reply[0]
 
 
+def _connected(path: str | None) -> socket.socket | None:
+    """Return a connection to the warm process, once it has imported what it needs to."""
+    until = time.monotonic() + PATIENCE
+    while path and time.monotonic() < until:
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(path)
+            return connection
+        except FileNotFoundError:
+            # Still importing, if not for too long: its folder is as old as the process.
+            connection.close()
+            with contextlib.suppress(OSError):
+                if time.time() - Path(path).parent.stat().st_mtime < PATIENCE:
+                    time.sleep(0.05)
+                    continue
+            return None
+        except OSError:
+            connection.close()
+            return None
+    return None
+
+
 def serve(path: str) -> None:
-    """Listen on ``path``, import what jobs need, then fork once for every connection."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen(128)
-    os.environ.update(OFFLINE)
-    if not glob.glob("/dev/nvidia[0-9]*"):
-        # Else DeepSpeed warns of every machine without a GPU.
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    for module in _PRELOADED:
-        importlib.import_module(module)
+    """Import what jobs need, listen on ``path``, then fork once for every connection."""
+    try:
+        with _at_most(PATIENCE), _ending_with(sys.stdin.fileno()):
+            _import()
+        listener = _listen(path)
+    except Exception as error:
+        shutil.rmtree(Path(path).parent, ignore_errors=True)
+        print(f"No warm start ({first_line(error)}): jobs import for themselves.", file=sys.stderr)
+        return
     # What is imported lives for ever; the collector need not visit it again in every fork.
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -100,13 +134,56 @@ def serve(path: str) -> None:
     while caller not in (ready := select.select([listener, caller], [], [])[0]):
         assert ready == [listener]
         connection, _ = listener.accept()
-        if os.fork() == 0:
-            listener.close()
-            _run_request(connection)
+        # Where there is no memory for another process, its command says so.
+        with contextlib.suppress(OSError):
+            if os.fork() == 0:
+                listener.close()
+                _run_request(connection)
         connection.close()
-    shutil.rmtree(Path(path).parent)
+    shutil.rmtree(Path(path).parent, ignore_errors=True)
     # Nothing here needs an orderly end, and some libraries report one's leaks at length.
     os._exit(0)
+
+
+def _import() -> None:
+    os.environ.update(OFFLINE)
+    if not glob.glob("/dev/nvidia[0-9]*"):
+        # Otherwise DeepSpeed warns of every machine without a GPU.
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    for module in _PRELOADED:
+        importlib.import_module(module)
+
+
+def _listen(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    # Renamed when it listens: until then it would refuse a job.
+    listener.bind(f"{path}.new")
+    listener.listen(128)
+    os.rename(f"{path}.new", path)
+    return listener
+
+
+@contextlib.contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Have the kernel end this process unless the context ends in time."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@contextlib.contextmanager
+def _ending_with(caller: int) -> Iterator[None]:
+    """Have the kernel end this process when the other end of a pipe is closed.
+
+    The kernel, since a thread that waits for that gets no turn while an import hangs in C.
+    """
+    flags = fcntl.fcntl(caller, fcntl.F_GETFL)
+    fcntl.fcntl(caller, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(caller, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if select.select([caller], [], [], 0)[0]:
+        sys.exit()
+    yield
+    fcntl.fcntl(caller, fcntl.F_SETFL, flags)
 
 
 def _run_request(connection: socket.socket) -> None:

@@ -1,5 +1,6 @@
 """Read and write JSON and tables: the same content as the same bytes."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,16 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _unreadable(path, "JSON", error) from error
+
+
+def sha256_of(path: Path | str) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: if it is missing or unreadable.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_table(path: Path | str, table: "pa.Table") -> None:

@@ -1,5 +1,6 @@
 """Progress with the time left, on a terminal and in a log."""
 
+import contextlib
 import sys
 import time
 from typing import TextIO
@@ -55,11 +56,10 @@ class Progress:
         now = time.monotonic()
         if now - self._last_line >= self.SILENCE and done > self._before:
             left = (now - self._began) / (done - self._before) * (self._total - done)
-            print(
-                f"{self._title}: {done} of {self._total} {self._unit}, {_minutes(left)} left",
-                file=self._stream,
-                flush=True,
-            )
+            line = f"{self._title}: {done} of {self._total} {self._unit}, {_minutes(left)} left"
+            # A full disk, say that of the log, ends no work.
+            with contextlib.suppress(OSError):
+                print(line, file=self._stream, flush=True)
             self._last_line = now
 
     def close(self) -> None:

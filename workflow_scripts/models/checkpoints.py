@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -70,12 +71,23 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
-    """Write model and tokenizer to ``folder``, whole or not at all."""
+    """Write model and tokenizer to ``folder``, whole or not at all.
+
+    Raises:
+        UserError: if they cannot be written, with the bytes that they need.
+    """
     _hush()
     model.config.pad_token_id = tokenizer.pad_token_id
-    with atomic_path(folder) as partial:
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
+    try:
+        with atomic_path(folder) as partial:
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+    except (OSError, SafetensorError) as error:
+        needed = sum(weight.nbytes for weight in model.parameters())
+        raise UserError(
+            f"{folder}: the model cannot be written ({first_line(error)}); it needs about "
+            f"{needed:,} bytes there: make room and run again"
+        ) from error
 
 
 def check_positions(model: PreTrainedModel, sequences: TokenSequences | Features) -> None:

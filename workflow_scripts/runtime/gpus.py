@@ -5,16 +5,23 @@ was given; jobs that Snakemake runs at the same time on one machine, or in one S
 the same GPUs. So a process locks free GPUs for as long as it lives, and sees no others.
 """
 
-import fcntl
-import getpass
 import glob
+import logging
 import os
-import tempfile
+import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workflow_scripts.core.errors import first_line
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+logger = logging.getLogger(__name__)
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
-_held: list[int] = []
+_held: "list[FileLock]" = []
 
 
 def take(count: int) -> None:
@@ -40,15 +47,31 @@ def _visible() -> list[str]:
     return [str(number) for number in range(len(glob.glob("/dev/nvidia[0-9]*")))]
 
 
-def _lock(gpu: str) -> int | None:
-    """Return the open file that holds the GPU's lock, or None where another process holds it."""
+def _lock(gpu: str) -> "FileLock | None":
+    """Return a GPU's lock, held as long as it is referenced; None where another process has it."""
+    from filelock import FileLock, Timeout
+
     # A Slurm job may number its GPUs from 0 whichever they are, so its id is part of the name.
-    owner = f"{getpass.getuser()}-{os.environ.get('SLURM_JOB_ID', 'local')}"
-    path = Path(tempfile.gettempdir(), f"w2s-{owner}-gpu-{gpu}.lock")
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    job = os.environ.get("SLURM_JOB_ID", "local")
+    folder = _lock_folder()
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"w2s-{job}-gpu-{gpu}.lock", fallback_to_soft=False)
+        lock.acquire(blocking=False)
+    except Timeout:
         return None
-    return file
+    except (OSError, NotImplementedError) as error:
+        logger.warning("%s: GPUs cannot be locked there (%s)", folder, first_line(error))
+        return None
+    return lock
+
+
+def _lock_folder() -> Path:
+    """Return a folder of this user's own, since in one for all users another user's lock is final.
+
+    Where the system gives no such folder, a run knows of its own jobs alone.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK | os.X_OK) and os.stat(runtime).st_uid == os.getuid():
+        return Path(runtime)
+    return Path("results/.locks", platform.node())

@@ -47,6 +47,13 @@ def run(args: argparse.Namespace) -> None:
 
     torch.set_num_threads(args.threads)
     settings = PretrainSettings.parsed(args.settings)
+    execution = Execution.of(args)
+    code = args.code or digests.of_stage(__name__)
+    inputs = [args.tokenizer, args.tokens]
+    outputs = [args.output, args.record, args.metrics]
+    attempt = Attempt(execution, code, settings.content(), inputs, outputs)
+    if attempt.has_finished():
+        return
     tokens = np.load(args.tokens)[: settings.tokens]
     tokenizer = checkpoints.load_tokenizer(args.tokenizer)
     if tokens.max() >= len(tokenizer):
@@ -58,10 +65,7 @@ def run(args: argparse.Namespace) -> None:
     transformers.set_seed(seeds.seed(settings.seed))
     model = fresh_model(settings.architecture, tokenizer)
     examples = windows(settings, tokens)
-    execution = Execution.of(args)
-    code = args.code or digests.of_stage(__name__)
-    inputs = [args.tokenizer, args.tokens]
-    with Attempt(execution, code, settings.content(), inputs) as attempt:
+    with attempt:
         course = trainer.train(
             model,
             Readout.MEAN_LOG_PROBABILITY,

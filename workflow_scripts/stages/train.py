@@ -58,6 +58,20 @@ def run(args: argparse.Namespace) -> None:
     method, compat = settings.method, settings.compat
     if args.weak_labels and settings.conflict is None:
         raise UserError("--settings: conflict: missing; a student is trained under one")
+    inputs = [
+        args.model,
+        args.pairs,
+        args.weak_labels,
+        args.helpful,
+        args.reference,
+        *(args.features or []),
+    ]
+    code = args.code or digests.of_stage(__name__)
+    outputs = [args.checkpoint, args.record, args.metrics]
+    execution = Execution.of(args)
+    attempt = Attempt(execution, code, settings.content(), inputs, outputs)
+    if attempt.has_finished():
+        return
     conflict = settings.conflict or NoConflict()
     pairs, per_epoch = supervised_pairs(
         settings,
@@ -69,7 +83,6 @@ def run(args: argparse.Namespace) -> None:
     transformers.set_seed(seeds.seed(settings.seed))
     tokenizer = checkpoints.load_tokenizer(args.model)
     model = checkpoints.load_base(args.model, method.readout(compat))
-    execution = Execution.of(args)
     examples = examples_of(
         settings,
         pairs,
@@ -80,16 +93,7 @@ def run(args: argparse.Namespace) -> None:
         together=shares_prompts(model),
         shared_out=bool(args.zero) or ranks.count() > 1,
     )
-    inputs = [
-        args.model,
-        args.pairs,
-        args.weak_labels,
-        args.helpful,
-        args.reference,
-        *(args.features or []),
-    ]
-    code = args.code or digests.of_stage(__name__)
-    with Attempt(execution, code, settings.content(), inputs) as attempt:
+    with attempt:
         course = trainer.train(
             model,
             method.readout(compat),

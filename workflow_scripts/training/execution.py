@@ -20,7 +20,8 @@ class Execution:
         offload: whether the optimizer's state is in the host's memory.
         checkpointing: whether activations are computed anew in the backward pass.
         tensorboard: whether to log to tensorboard/ beside the metrics as well.
-        state: folder for what an interrupted training goes on from, or None to keep nothing.
+        states: folder of all trainings' states, or None to keep nothing.
+        state: this training's own, for what it goes on from after an interruption.
         save_minutes: how often that is written.
     """
 
@@ -29,6 +30,7 @@ class Execution:
     offload: bool = False
     checkpointing: bool = False
     tensorboard: bool = False
+    states: Path | None = None
     state: Path | None = None
     save_minutes: float = 30.0
 
@@ -41,6 +43,7 @@ class Execution:
             offload=bool(args.offload),
             checkpointing=bool(args.checkpointing),
             tensorboard=bool(args.tensorboard),
+            states=None if args.states is None else Path(args.states),
             state=None if args.states is None else _own(args.states, args.record),
             save_minutes=args.save_minutes,
         )
@@ -60,7 +63,7 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--states",
         help="folder beside the results for what interrupted trainings go on from; this one's is "
-        "named as the folder of --record, and removed at the end",
+        "named as the folder of --record",
     )
     group.add_argument("--save-minutes", type=float, default=30.0, help="how often that is written")
 

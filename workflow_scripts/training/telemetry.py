@@ -1,6 +1,8 @@
 """What a run tells while it goes (progress, metrics) and leaves behind (its record)."""
 
+import contextlib
 import json
+import logging
 import platform
 import resource
 import statistics
@@ -15,10 +17,13 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from workflow_scripts.core import atomic
+from workflow_scripts.core.errors import first_line
 from workflow_scripts.core.progress import Progress
 from workflow_scripts.runtime import ranks
 
 CHANGES_NO_RESULT = "progress, metrics and the record of what a training cost"
+
+logger = logging.getLogger(__name__)
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
@@ -77,6 +82,7 @@ class MetricsLines(TrainerCallback):
         """Name the file, opened when training begins, and the lines of earlier attempts."""
         self._path = Path(path)
         self._file: TextIO | None = None
+        self._incomplete = False
         self.lines = list(before)
 
     def on_train_begin(
@@ -98,15 +104,29 @@ class MetricsLines(TrainerCallback):
     ) -> None:
         """Write a line for each log of a loss."""
         if self._file is not None and logs and "loss" in logs:
-            line = json.dumps({"step": state.global_step, **logs}, sort_keys=True)
-            print(line, file=self._file)
-            self.lines.append(line)
+            self.lines.append(json.dumps({"step": state.global_step, **logs}, sort_keys=True))
+            try:
+                print(self.lines[-1], file=self._file)
+            except OSError as error:
+                # The disk is full: there may be room again when the file is closed.
+                self._incomplete = True
+                logger.warning("%s: a line cannot be written (%s)", self._path, first_line(error))
 
     def close(self) -> None:
-        """Close the file, also where training failed."""
-        if self._file is not None:
+        """Close the file, also where training failed; write lines again that are missing in it.
+
+        Raises:
+            OSError: if there is still no room for them.
+        """
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError):
+            # What could not be written is still in its buffer, and would be tried again.
             self._file.close()
-            atomic.WRITTEN.add(self._path)
+        if self._incomplete:
+            with atomic.atomic_path(self._path) as partial:
+                partial.write_text("".join(f"{line}\n" for line in self.lines), encoding="utf-8")
+        atomic.WRITTEN.add(self._path)
 
 
 def record(

@@ -32,8 +32,9 @@ from workflow_scripts.runtime import device, ranks
 from workflow_scripts.training import telemetry, zero
 from workflow_scripts.training.examples import Examples
 from workflow_scripts.training.execution import Execution
-from workflow_scripts.training.resume import Attempt, KeepState, Progress
+from workflow_scripts.training.resume import Attempt, KeepState
 from workflow_scripts.training.schedule import Optimisation
+from workflow_scripts.training.states import Progress
 from workflow_scripts.training.trainer_arguments import training_arguments
 
 

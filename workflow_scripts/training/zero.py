@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from workflow_scripts.config.zero import BUCKET, LIVE
 from workflow_scripts.runtime import ranks
 from workflow_scripts.training.execution import Execution
-from workflow_scripts.training.resume import MOMENTS, WEIGHT
+from workflow_scripts.training.states import MOMENTS, WEIGHT
 
 CHANGES_NO_RESULT = "how processes share weights and states; tests hold the result to be the same"
 
