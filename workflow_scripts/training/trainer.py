@@ -226,6 +226,21 @@ class PairTrainer(Trainer):
             self._close_step()
         return loss
 
+    def _get_grad_norm(
+        self, model: torch.nn.Module, grad_norm: Tensor | float | None = None
+    ) -> Tensor | float | None:
+        """Return the norm of the gradient at steps that are logged, None at others.
+
+        With clipping off, the Trainer clips every step to infinity to know the norm, which costs
+        two passes over all gradients. The first step to come is number ``global_step + 1``.
+        """
+        if (self.state.global_step + 1) % self.state.logging_steps:
+            return None
+        if self._zero:
+            return super()._get_grad_norm(model, grad_norm)
+        gradients = (weight.grad for weight in model.parameters())
+        return torch.nn.utils.get_total_norm([each for each in gradients if each is not None])
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add margin, accuracy, tokens and seconds to the logs of a loss.
 
