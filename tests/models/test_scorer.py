@@ -1,4 +1,4 @@
-"""Texts that share a prompt are scored as each would be alone, in every family."""
+"""Texts that share a prompt or a row are scored as each would be alone, in every family."""
 
 from typing import Any
 
@@ -14,6 +14,7 @@ from workflow_scripts.methods import losses
 from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models import checkpoints
 from workflow_scripts.models import margins as model_margins
+from workflow_scripts.models.rows import packing
 from workflow_scripts.models.scorer import PairScorer, shares_prompts
 from workflow_scripts.models.tokenise import members, one_a_row, tokenise
 
@@ -40,11 +41,21 @@ def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(family, tmp_p
         with torch.inference_mode():
             together = scorer(**sequences.padded(rows))
             by_text = scorer(**sequences.padded(one_a_row(rows)))
+            packed = [
+                scorer(**sequences.padded(rows), **packing(sequences.row_lengths(rows), into))
+                for into in (np.array([0, 0, 0, 0]), np.array([1, 0, 1, 0]))
+            ]
+            single = one_a_row(rows)[:4]
+            into = packing(sequences.row_lengths(single), np.array([0, 1, 1, 1]))
+            chosen_packed = scorer(**sequences.padded(single), **into)
             alone = torch.cat([scorer(**sequences.padded(np.array([[row]]))) for row in range(8)])
             by_hand = torch.stack([score_by_hand(model, readout, sequences, r) for r in range(8)])
         assert together.std() > 0.01
         torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
         torch.testing.assert_close(together, by_text, rtol=0, atol=1e-5)
+        for scores in packed:
+            torch.testing.assert_close(scores, alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(chosen_packed, alone[:4], rtol=0, atol=1e-5)
         torch.testing.assert_close(together.double(), by_hand, rtol=0, atol=1e-5)
 
 

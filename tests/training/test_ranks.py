@@ -100,7 +100,7 @@ def test_two_ranks_give_the_weights_of_one_and_stop_together(base, pairs, tmp_pa
 
     alone = train(one, base, pairs, settings, *more, micro_batch=8)
     said = run_on_two_ranks(
-        warm_process, *arguments(two, base, pairs, settings, *more, micro_batch=2)
+        warm_process, *arguments(two, base, pairs, settings, *more, micro_batch=1)
     )
     assert [status for status, _ in said] == [0, 0], said
     said = run_on_two_ranks(
@@ -200,7 +200,7 @@ def margins_after(folder, pairs):
 def test_two_ranks_give_the_margins_of_one_whatever_they_share_out(
     more, base, more_pairs, margins_of_one_rank, tmp_path, warm_process
 ):
-    argv = arguments(tmp_path, base, more_pairs, TWENTY_STEPS, *more, micro_batch=2)
+    argv = arguments(tmp_path, base, more_pairs, TWENTY_STEPS, *more, micro_batch=1)
     said = run_on_two_ranks(warm_process, *argv)
     assert [status for status, _ in said] == [0, 0], said
     np.testing.assert_allclose(

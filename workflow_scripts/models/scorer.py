@@ -27,7 +27,7 @@ class PairScorer(nn.Module):
 
     The chosen and the rejected text of a pair are one row with their prompt, which goes through the
     model once: both attend to it, and not to each other. The rows of a micro-batch go through
-    together or, on a CPU, in groups of similar length.
+    together, packed or not, or, on a CPU, in groups of similar length.
     """
 
     def __init__(
@@ -68,32 +68,57 @@ class PairScorer(nn.Module):
     def _scores(self, rows: Rows) -> Tensor:
         """Return ``[rows, members]``."""
         members = range(rows.last.shape[1])
-        seen: dict[str, Tensor] = {}
-        # What follows the only sequence of a row is not seen without being told.
-        if len(members) > 1:
-            seen = {"position_ids": rows.position_ids, "attention_mask": self._mask(rows.part)}
-        backbone = self.model.base_model
-        hidden = backbone(input_ids=rows.input_ids, use_cache=False, **seen).last_hidden_state
+        hidden, places = self._hidden(rows)
         if self.readout.is_reward:
-            row = torch.arange(len(hidden), device=hidden.device)[:, None]
-            return self._reward(hidden[row, self._pooled(rows)])
-        of_tokens = self._log_probabilities(hidden, rows)
+            return self._reward(hidden[places.gather(1, self._pooled(rows))])
+        of_tokens = self._log_probabilities(hidden, places, rows)
         responses = [(rows.part == member + 1) & rows.response_mask for member in members]
         sums = torch.stack([of_tokens.where(mask, 0).sum(1) for mask in responses], 1)
         if self.readout is Readout.SUMMED_LOG_PROBABILITY:
             return sums
         return sums / torch.stack([mask.sum(1) for mask in responses], 1)
 
-    def _mask(self, part: Tensor) -> Tensor:
+    def _hidden(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return the backbone's outputs, and which of them is each token's.
+
+        Returns:
+            ``[places, width]``, and int64 ``[rows, tokens]``.
+        """
+        backbone = self.model.base_model
+        input_ids, position_ids, part, row = rows.input_ids, rows.position_ids, rows.part, None
+        if rows.packed is None or rows.unpacked is None:
+            places = torch.arange(part.numel(), device=part.device).view_as(part)
+        else:
+            places, real = rows.unpacked, rows.packed >= 0
+            row = torch.where(real, rows.packed // part.shape[1], -1)
+            taken = rows.packed.clamp(min=0)
+            input_ids, position_ids, part = (
+                torch.where(real, tensor.flatten()[taken], padding)
+                for tensor, padding in ((input_ids, 0), (position_ids, 0), (part, -1))
+            )
+        seen: dict[str, Tensor] = {}
+        # What follows the only sequence of a row is not seen without a mask.
+        if row is not None or rows.last.shape[1] > 1:
+            seen = {"position_ids": position_ids, "attention_mask": self._mask(part, row)}
+        hidden = backbone(input_ids=input_ids, use_cache=False, **seen).last_hidden_state
+        return hidden.flatten(0, 1), places
+
+    def _mask(self, part: Tensor, row: Tensor | None) -> Tensor:
         """Return what attention adds to its logits, ``[rows, 1, tokens, tokens]``.
 
         A token sees those before it in its own sequence. In the dtype of the products: a mask of
         another one would be converted, and kept, in every layer.
+
+        Args:
+            part: as in ``Rows``.
+            row: which row each token is of, where several are packed into one.
         """
         dtype = torch.bfloat16 if self.low_precision else self.model.dtype
         places = torch.arange(part.shape[1], device=part.device)
         own = part[:, :, None] == part[:, None, :]
         sees = (own | (part[:, None, :] == 0)) & (places[:, None] >= places)
+        if row is not None:
+            sees &= row[:, :, None] == row[:, None, :]
         mask = torch.zeros(sees.shape, dtype=dtype, device=part.device)
         return mask.masked_fill(~sees, torch.finfo(dtype).min)[:, None]
 
@@ -115,22 +140,23 @@ class PairScorer(nn.Module):
         with torch.autocast(pooled.device.type, enabled=False):
             return head(pooled.to(head.weight.dtype)).float().squeeze(2)
 
-    def _log_probabilities(self, hidden: Tensor, rows: Rows) -> Tensor:
+    def _log_probabilities(self, hidden: Tensor, places: Tensor, rows: Rows) -> Tensor:
         """Return each response token's log-probability, 0 elsewhere; float64 ``[rows, tokens]``.
 
         The vocabulary is many times wider than the hidden states, so only those positions that
         predict a response token go through the language-model head: the one before it or, for the
         first tokens behind a shared prompt, that prompt's last.
         """
-        places = torch.arange(rows.part.shape[1], device=rows.part.device)
-        predictor = torch.where(rows.part != rows.part.roll(1, 1), rows.shared, places) - 1
-        row, place = rows.response_mask.nonzero(as_tuple=True)
+        of_row = torch.arange(rows.part.shape[1], device=rows.part.device)
+        predictor = torch.where(rows.part != rows.part.roll(1, 1), rows.shared, of_row) - 1
+        # Clamped for the sake of places that are not scored: the first one has no predictor.
+        predicting = places.gather(1, predictor.clamp(min=0)).flatten()[rows.scored]
         head = cast(nn.Module, self.model.get_output_embeddings())
-        logits = head(hidden[row, predictor[row, place]])
-        targets = rows.input_ids[row, place]
+        logits = head(hidden[predicting])
+        targets = rows.input_ids.flatten()[rows.scored]
         of_targets = -functional.cross_entropy(logits.float(), targets, reduction="none")
-        grid = of_targets.new_zeros(rows.part.shape, dtype=torch.float64)
-        return grid.masked_scatter(rows.response_mask, of_targets.double())
+        grid = of_targets.new_zeros(rows.part.numel(), dtype=torch.float64)
+        return grid.scatter(0, rows.scored, of_targets.double()).view_as(rows.part)
 
 
 def shares_prompts(model: PreTrainedModel) -> bool:
@@ -145,6 +171,8 @@ def _by_length(batch: Rows) -> list[Tensor]:
     ranks must run the model equally often, for ZeRO-3 gathers its weights every time.
     """
     lengths = batch.lengths
+    if batch.packed is not None:
+        return [torch.arange(len(lengths))]
     padded = batch.input_ids.numel()
     uneven = lengths.device.type == "cpu" and lengths.sum() < (1 - _WORTH_CUTTING) * padded
     if uneven and ranks.count() == 1:

@@ -39,7 +39,7 @@ class TokenSequences:
         return self.lengths[members].sum(1) - (members.shape[1] - 1) * self._shared(members)
 
     def padded(self, members: NDArray[np.int64]) -> dict[str, torch.Tensor]:
-        """Return the tensors of ``Rows``, by name.
+        """Return the tensors of ``Rows``, by name, without those of packing.
 
         Args:
             members: the sequences of each row, all of one prompt, ``[rows, members]``. Where it was
@@ -61,13 +61,15 @@ class TokenSequences:
         tokens = self.tokens[np.where(real, of_member(self.starts[members]) + positions, 0)]
         parts = np.where(places < shared, 0, member + 1)
         scored = real & (positions >= of_member(self.response_starts[members]))
-        return Rows(
+        rows = Rows(
             input_ids=torch.from_numpy(np.where(real, tokens, 0).astype(np.int64)),
             position_ids=torch.from_numpy(positions),
             part=torch.from_numpy(np.where(real, parts, -1)),
             response_mask=torch.from_numpy(scored),
+            scored=torch.from_numpy(np.flatnonzero(scored)),
             last=torch.from_numpy(ends - 1),
-        )._asdict()
+        )
+        return {name: tensor for name, tensor in rows._asdict().items() if tensor is not None}
 
     def _shared(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many tokens the sequences of each row begin with in common, ``[rows]``.

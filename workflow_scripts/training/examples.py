@@ -3,19 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from workflow_scripts.config.stage_settings import TrainSettings
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.data.pairs import Pairs, reference_margins
 from workflow_scripts.models.frozen_features import Features, read_features
+from workflow_scripts.models.rows import packing
 from workflow_scripts.models.tokenise import TokenSequences, members, one_a_row, tokenise
+from workflow_scripts.runtime import ranks
 from workflow_scripts.training.data_order import ordered
+from workflow_scripts.training.shares import MicroBatch, Packing, Shares
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Examples:
         labels: the probability that the first of a pair is better, ``[examples]``.
         references: the reference model's margins, 0 where there is none, ``[examples]``.
         order: the examples of each step's batch, ``[steps, batch]``.
+        room: tokens that an example may have.
         together: whether the sequences of an example are one row, with their prompt once.
     """
 
@@ -37,18 +41,48 @@ class Examples:
     labels: NDArray[np.float64]
     references: NDArray[np.float64]
     order: NDArray[np.int64]
+    room: int
     together: bool = True
 
-    def collate(self, examples: Sequence[int]) -> dict[str, Tensor | dict[str, Tensor]]:
-        """Return a micro-batch, its sequences as the scorer takes them."""
-        indices = np.asarray(examples, dtype=np.int64)
+    def collate(self, share: Sequence[MicroBatch]) -> dict[str, list[dict[str, Any]]]:
+        """Return a rank's share of a step: its micro-batches, as the trainer takes them."""
+        return {"micro_batches": [self._collated(micro_batch) for micro_batch in share]}
+
+    def _collated(self, micro_batch: MicroBatch) -> dict[str, Any]:
+        """Return a micro-batch, its sequences as the scorer takes them.
+
+        The examples' numbers stay an array: they name pairs in messages, and no GPU needs them.
+        """
+        indices = micro_batch.examples
         rows = self._members[indices]
+        texts = self.sequences.padded(rows if self.together else one_a_row(rows))
+        if micro_batch.rows is not None:
+            texts |= packing(self.row_lengths[indices], micro_batch.rows)
         return {
-            "texts": self.sequences.padded(rows if self.together else one_a_row(rows)),
+            "texts": texts,
             "label": torch.from_numpy(self.labels[indices]),
             "reference": torch.from_numpy(self.references[indices]),
-            "example": torch.from_numpy(indices),
+            "example": indices,
         }
+
+    def shares(self, micro_batch: int, width: int) -> Shares:
+        """Return this rank's shares of all steps, packed where that saves time.
+
+        Args:
+            micro_batch: examples in one forward; where they are packed, of the greatest length.
+            width: of the model.
+        """
+        shared_out = torch.cuda.is_available() or ranks.count() > 1
+        packing = None
+        if shared_out and self.together and isinstance(self.sequences, TokenSequences):
+            packing = Packing(micro_batch * self.room, width)
+        of_rank = (ranks.count(), ranks.number())
+        return Shares(self.order, self.row_lengths, micro_batch, *of_rank, packing)
+
+    @cached_property
+    def row_lengths(self) -> NDArray[np.int64]:
+        """How many tokens each example's row has, ``[examples]``."""
+        return self.sequences.row_lengths(self._members)
 
     @cached_property
     def _members(self) -> NDArray[np.int64]:
@@ -120,4 +154,5 @@ def examples_of(
         seed=settings.seed,
         per_epoch=per_epoch,
     )
-    return Examples(pairs.ids, sequences, pairs.labels, references, order, together)
+    room = 2 * settings.max_length
+    return Examples(pairs.ids, sequences, pairs.labels, references, order, room, together)

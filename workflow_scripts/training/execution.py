@@ -15,7 +15,8 @@ class Execution:
     """How a training is carried out.
 
     Attributes:
-        micro_batch: examples in one forward of one rank.
+        micro_batch: examples in one forward of one rank; where they are packed, as many tokens as
+            so many of the greatest length have.
         zero: DeepSpeed's ZeRO stage; 0 is none.
         offload: whether the optimizer's state is in the host's memory.
         checkpointing: whether activations are computed anew in the backward pass.

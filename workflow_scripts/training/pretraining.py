@@ -47,6 +47,7 @@ def windows(settings: PretrainSettings, tokens: NDArray[np.integer]) -> Examples
         labels=np.ones(count),
         references=np.zeros(count),
         order=np.arange(count).reshape(-1, batch_size),
+        room=length,
     )
 
 

@@ -3,11 +3,14 @@
 import math
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -34,7 +37,9 @@ from workflow_scripts.training.examples import Examples
 from workflow_scripts.training.execution import Execution
 from workflow_scripts.training.resume import Attempt, KeepState
 from workflow_scripts.training.schedule import Optimisation
+from workflow_scripts.training.shares import MicroBatch
 from workflow_scripts.training.states import Progress
+from workflow_scripts.training.step_losses import StepLosses
 from workflow_scripts.training.trainer_arguments import training_arguments
 
 
@@ -100,8 +105,8 @@ def train(
 class PairTrainer(Trainer):
     """A Trainer whose loss is a mean over examples, and whose data order is given.
 
-    The order is one long epoch, so that resuming is skipping; a micro-batch is a slice of a batch,
-    and so is a rank's share.
+    The order is one long epoch, so that resuming is skipping. What the Trainer takes for a batch is
+    this rank's share of a step, as a list of micro-batches (``training/shares.py``).
     """
 
     def __init__(
@@ -123,11 +128,12 @@ class PairTrainer(Trainer):
         self._examples = examples
         self._objective = objective
         self._optimisation = optimisation
+        self._execution = execution
         self._zero = execution.zero
         self._attempt = attempt
         self._tokens = examples.tokens_by_step()
         self._began = time.monotonic() - attempt.progress.seconds
-        self._of_step: list[tuple[Tensor, Tensor | None, Tensor, Tensor]] = []
+        self._of_step = StepLosses(examples.order.shape[1] / ranks.count())
         self._history = list(attempt.progress.history)
 
     def run(self, lines: telemetry.MetricsLines) -> telemetry.Course:
@@ -161,15 +167,19 @@ class PairTrainer(Trainer):
         )
 
     def get_train_dataloader(self) -> DataLoader:
-        """Return the micro-batches that are still to come, in the given order."""
-        loader = DataLoader(
-            range(len(self._examples.ids)),  # pyright: ignore[reportArgumentType]
-            batch_size=self.args.per_device_train_batch_size,
-            sampler=self._examples.order[len(self._history) :].ravel().tolist(),
+        """Return this rank's shares of the steps that are still to come.
+
+        Accelerate, which would deal the batches to the ranks and copy them, is not asked to.
+        """
+        width = cast(PairScorer | HeadScorer, self.model).model.config.hidden_size
+        shares = self._examples.shares(self._execution.micro_batch, width)
+        return DataLoader(
+            shares,  # pyright: ignore[reportArgumentType]
+            batch_size=None,
+            sampler=range(len(self._history), len(shares)),
             collate_fn=self._examples.collate,
             pin_memory=self.args.dataloader_pin_memory,
         )
-        return self.accelerator.prepare(loader)
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: Optimizer | None = None
@@ -194,23 +204,16 @@ class PairTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Return the micro-batch's mean loss, and keep what the step's metrics are made of."""
+        """Return the micro-batch's part of the batch's mean loss; keep what metrics are made of."""
+        per_example, margin = self._losses(model, inputs)
+        return self._of_step.add(per_example, margin, inputs["label"], inputs["example"])
+
+    def _losses(
+        self, model: torch.nn.Module, inputs: dict[str, Any]
+    ) -> tuple[Tensor, Tensor | None]:
         scores = model(**inputs["texts"])
-        per_example, margin = self._objective(
-            scores,
-            inputs["label"],
-            inputs["reference"],
-            at_start=not self._history,
-        )
-        self._of_step.append(
-            (
-                per_example.detach(),
-                None if margin is None else margin.detach(),
-                inputs["label"],
-                inputs["example"],
-            )
-        )
-        return per_example.mean()
+        at_start = not self._history
+        return self._objective(scores, inputs["label"], inputs["reference"], at_start=at_start)
 
     def training_step(
         self,
@@ -218,14 +221,38 @@ class PairTrainer(Trainer):
         inputs: dict[str, Tensor | Any],
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Run a micro-batch; after a step's last one check the losses.
+        """Run a step's micro-batches, which the ranks add up after the last, and check the losses.
 
         Without DeepSpeed that is before the step's update, with it after.
         """
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        if self.accelerator.sync_gradients:
-            self._close_step()
-        return loss
+        micro_batches = inputs["micro_batches"]
+        losses: list[Tensor] = []
+        for number, micro_batch in enumerate(micro_batches, start=1):
+            is_last = number == len(micro_batches)
+            self.accelerator.gradient_state._set_sync_gradients(is_last)
+            # DeepSpeed is told by accelerate which micro-batch is a step's last.
+            waiting = nullcontext() if is_last or self._zero else self.accelerator.no_sync(model)
+            with waiting:
+                # From pinned memory, so that the copy waits for nothing.
+                here = send_to_device(micro_batch, self.args.device, non_blocking=True)
+                losses.append(super().training_step(model, here, num_items_in_batch))
+        self._close_step()
+        return torch.stack(losses).sum()
+
+    def _get_grad_norm(
+        self, model: torch.nn.Module, grad_norm: Tensor | float | None = None
+    ) -> Tensor | float | None:
+        """Return the norm of the gradient at steps that are logged, None at others.
+
+        With clipping off, the Trainer clips every step to infinity to know the norm, which costs
+        two passes over all gradients. The first step to come is number ``global_step + 1``.
+        """
+        if (self.state.global_step + 1) % self.state.logging_steps:
+            return None
+        if self._zero:
+            return super()._get_grad_norm(model, grad_norm)
+        gradients = (weight.grad for weight in model.parameters())
+        return torch.nn.utils.get_total_norm([each for each in gradients if each is not None])
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add margin, accuracy, tokens and seconds to the logs of a loss.
@@ -254,32 +281,37 @@ class PairTrainer(Trainer):
 
         With them the ranks agree on whether to save or stop after this step.
         """
-        of_losses, of_margins, of_labels, of_examples = zip(*self._of_step, strict=True)
-        self._of_step = []
-        per_example = torch.cat(of_losses)
-        numbers = [per_example.mean()]
-        if of_margins[0] is not None:
-            margin, label = torch.cat(of_margins), torch.cat(of_labels)
-            numbers += [margin.mean(), _agreement(margin, label).mean()]
-        wishes = per_example.new_tensor(self._attempt.wishes(), dtype=torch.float64)
-        stacked = torch.cat([torch.stack([number.double() for number in numbers]), wishes])
-        *means, stop, save = cast(Tensor, self.accelerator.reduce(stacked, "mean")).tolist()
+        own, examples, finite = self._of_step.close()
+        wishes = own.new_tensor(self._attempt.wishes())
+        reduced = self.accelerator.reduce(torch.cat([own, wishes]), "mean")
+        *means, stop, save = cast(Tensor, reduced).tolist()
         if not math.isfinite(means[0]):
-            self._stop(per_example, torch.cat(of_examples))
+            self._stop(examples[~finite.cpu().numpy()])
         self._history.append(means)
         self._attempt.agree(stop > 0, save > 0)
 
-    def _stop(self, per_example: Tensor, example: Tensor) -> None:
-        per_example, example = cast(
-            tuple[Tensor, Tensor], self.accelerator.gather((per_example, example))
-        )
-        rows = example[~torch.isfinite(per_example)].tolist()
+    def _stop(self, suspects: NDArray[np.int64]) -> NoReturn:
+        """Name the pairs whose loss is not finite, on all ranks."""
+        if not self._zero:
+            # What is not a number spreads to the pairs packed with it; alone each has its own.
+            suspects = suspects[[not self._is_finite_alone(place) for place in suspects]]
+        counts = torch.zeros(len(self._examples.ids), device=self.args.device)
+        counts[torch.from_numpy(suspects).to(counts.device)] = 1
+        rows = cast(Tensor, self.accelerator.reduce(counts, "sum")).nonzero().flatten().tolist()
         names = ", ".join(self._examples.ids[row] for row in rows[:4])
         others = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
         raise UserError(
             f"the loss is not finite at step {self.state.global_step + 1}, pairs {names}{others}; "
             "look at these pairs' texts, or lower the learning rate"
         )
+
+    def _is_finite_alone(self, example: np.int64) -> bool:
+        """Return whether an example's loss is a finite number in a forward of its own."""
+        share = self._examples.collate([MicroBatch(np.array([example]))])
+        (inputs,) = send_to_device(share["micro_batches"], self.args.device)
+        with torch.no_grad():
+            loss, _ = self._losses(cast(torch.nn.Module, self.model), inputs)
+        return bool(loss.isfinite().all())
 
 
 def _scorer(model: PreTrainedModel, readout: Readout, examples: Examples) -> torch.nn.Module:
@@ -298,8 +330,3 @@ class _WhenPrepared(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._trainer.restore_moments()
-
-
-def _agreement(margin: Tensor, label: Tensor) -> Tensor:
-    """Return 1 where margin and label prefer the same text, 0 where not, half for a tie."""
-    return (1 + torch.sign(margin) * torch.where(label > 0.5, 1, -1)) / 2

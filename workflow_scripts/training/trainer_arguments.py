@@ -50,8 +50,8 @@ def training_arguments(
         output_dir=scratch,
         seed=seeds.seed(seed),
         max_steps=steps,
-        per_device_train_batch_size=execution.micro_batch,
-        gradient_accumulation_steps=batch_size // at_once,
+        # A rank's share of a step: the trainer cuts it into micro-batches itself.
+        per_device_train_batch_size=batch_size // ranks.count(),
         learning_rate=optimisation.learning_rate,
         optim="adamw_torch_fused",
         adam_beta1=optimisation.beta1,
