@@ -30,7 +30,7 @@ _NO_JOBS_ABOVE = (
 
 
 class Failure(NamedTuple):
-    """A job that failed: its message, the line that tells why, and its logs."""
+    """A job that failed: its message, the line that says why, and its logs."""
 
     job: str
     error: str
@@ -98,8 +98,8 @@ class _Record(logging.Filter):
             print(f"    {failure.error}", file=sys.stderr)
             print(f"    log: {', '.join(failure.logs)}", file=sys.stderr)
         if self.failures:
-            told = "Fix it and run the same command again: what is finished stands."
-            print(told, file=sys.stderr)
+            advice = "Fix it and run the same command again: what is finished stands."
+            print(advice, file=sys.stderr)
 
     def _failed(self, jobid: int, rule: str, logs: list[str]) -> None:
         # Read now: when the process ends, it is in another folder.
@@ -121,7 +121,7 @@ class _Terminal(logging.Filter):
         event = getattr(record, "event", None)
         if self._is_command():
             if record.levelno >= logging.ERROR:
-                # Printed at the end, if no job's own error tells it better.
+                # Printed at the end, if no job's own error says it better.
                 self._record.held.append(record.getMessage())
             return record.levelno == logging.WARNING
         if self._brief and isinstance(record.msg, str):
@@ -135,7 +135,7 @@ class _Terminal(logging.Filter):
 
 
 def _error_in(logs: list[str]) -> str:
-    """Return the last line of the logs that tells of an error, or the last line of all."""
+    """Return the last line of the logs that is an error, or the last line of all."""
     lines = [line for log in logs for line in _lines(log) if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     return next(reversed(errors or lines), "its log is empty")

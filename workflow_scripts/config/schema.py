@@ -77,7 +77,7 @@ def _parts(node: Any) -> list[Schema]:
 
 
 def _require_kinds(schema: Schema) -> None:
-    """Require the key that tells the members of a union apart, as pydantic does.
+    """Require the key that distinguishes the members of a union, as pydantic does.
 
     A student's may be left out (`students.registry.with_kind`).
     """

@@ -1,7 +1,7 @@
-"""The losses of DESIGN section 1, as pure functions of margins.
+"""The losses of the paper (docs/method.md), as pure functions of margins.
 
-Every function takes and returns one value a pair, so that the mean over a batch of 32 is the same
-however the batch was cut into micro-batches. Arithmetic is in float32, or in float64 where the
+Each takes and returns one value per pair, so the mean over a batch does not depend on how it is
+cut into micro-batches. Arithmetic is in float32, or in float64 where the
 input is; margins of any size (tested to |z| = 1e4) give finite losses and gradients.
 
 Shapes: a margin ``z`` is chosen minus rejected, ``[pairs]``; a label is the probability that the
@@ -14,7 +14,11 @@ from torch.nn import functional
 
 
 def reward_model(margin: Tensor, label: Tensor) -> Tensor:
-    """Return the cross-entropy of sigmoid(z) against a soft label, ``[pairs]``."""
+    """Return the cross-entropy of sigmoid(z) against a soft label, ``[pairs]``.
+
+    Source: Bradley and Terry (1952), the likelihood of a preference between two rewards, here with
+    a soft label.
+    """
     margin = _at_least_float32(margin)
     return functional.binary_cross_entropy_with_logits(
         margin, label.to(margin.dtype), reduction="none"
@@ -42,7 +46,11 @@ def dpo(margin: Tensor, label: Tensor, *, beta: float) -> Tensor:
 
 
 def sft(mean_log_probability: Tensor) -> Tensor:
-    """Return the negative log-likelihood per response token, ``[sequences]``."""
+    """Return the negative log-likelihood per response token, ``[sequences]``.
+
+    Source: supervised fine-tuning on the preferred responses before SimPO and DPO, as in the paper
+    (Yang et al., ICLR 2025). ``mean_log_probability`` is ``[sequences]``.
+    """
     return -_at_least_float32(mean_log_probability)
 
 
@@ -51,7 +59,7 @@ def explicit_conflict(margin: Tensor, reversed_loss: Tensor, *, alpha: float) ->
 
     The true choice is always the chosen text, so "against" is z < 0; what triggers the term is not
     differentiated. Both arguments and the result are ``[pairs]``: the mean is over all pairs, not
-    over those that triggered (DESIGN section 1, ``explicit``).
+    over those that triggered (docs/method.md, ``explicit``).
     """
     return alpha * torch.where(margin.detach() < 0, reversed_loss, torch.zeros_like(reversed_loss))
 

@@ -168,7 +168,7 @@ def refusals(moved: Iterable[Job], pending: Iterable[Job], records: Records) -> 
     for job in pending:
         recorded = [records[path] for path in job.outputs if path in records]
         if not recorded and job.option("--code"):
-            yield Refusal(job.outputs[0], "no record tells how it was made")
+            yield Refusal(job.outputs[0], "no record says how it was made")
         settings = json.loads(job.option("--settings") or "null")
         for record in recorded:
             if record["settings"] != settings:
