@@ -21,15 +21,8 @@ def become_snakemake(
     for path, number in (("/dev/null", 0), (stdout, 1), (stderr, 2)):
         os.dup2(os.open(path, os.O_RDWR), number)
     sys.argv = ["snakemake", *arguments]
-    status = 1
-    try:
-        snakemake.cli.main()
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+    snakemake.cli.main()
+    sys.exit()
 
 
 def serve() -> None:

@@ -179,4 +179,4 @@ def test_a_slice_of_real_pairs_goes_through_the_whole_dag(tmp_path: Path, warm_p
 def test_a_mistake_in_the_configuration_stops_before_any_job(tmp_path: Path):
     ran = snakemake(tmp_path, "-n", "--config", "matrix={scenarios: [simppo]}")
     assert ran.returncode != 0
-    assert "matrix.scenarios.0: 'simppo' is not valid; did you mean 'simpo'?" in ran.stdout
+    assert "matrix.scenarios.0: 'simppo' is not defined; did you mean 'simpo'?" in ran.stdout
