@@ -1,16 +1,11 @@
-"""Base models as folders in the hub's format: fetched, copied, converted and checked."""
+"""Base models as folders in the hub's format: fetched, copied and converted."""
 
-import logging
-import pickle
 import shutil
 from pathlib import Path
 
 from workflow_scripts.core.errors import UserError, first_line
+from workflow_scripts.models import hub, weight_files
 
-logger = logging.getLogger(__name__)
-
-_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
-_PICKLED_WEIGHTS = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 _DESCRIPTION = (
     "config.json",
     "generation_config.json",
@@ -24,102 +19,131 @@ _DESCRIPTION = (
 )
 
 
-def fetch(id_: str, revision: str | None, folder: Path, *, pickled_weights: bool) -> None:
-    """Download a model's description and weights from the hub into ``folder``.
+def fetch(id_: str, revision: str, folder: Path, downloads: Path, *, pickled_weights: bool) -> None:
+    """Write a model's description and weights, from the hub's cache or the hub, to ``folder``.
 
     Args:
         id_: the model's name on the hub.
         revision: its commit.
         folder: where to write.
+        downloads: folder next to it for the files that have come; a download that breaks goes on
+            there, and the caller deletes it when the model is sound.
         pickled_weights: whether a pickle's tensors may be converted where there are no safetensors.
 
     Raises:
         UserError: if it cannot be fetched, or holds no safetensors.
     """
-    from huggingface_hub import list_repo_files, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    where = f"models: {id_} at {revision}"
-    try:
-        files = list_repo_files(id_, revision=revision)
-        has_safetensors = any(file.endswith(".safetensors") for file in files)
-        if not has_safetensors and not pickled_weights:
-            raise UserError(
-                f"{where} holds no safetensors; name a revision that does, or set "
-                "`pickled_weights: true` to have its pickle's tensors converted"
-            )
-        weights = _WEIGHTS if has_safetensors else _PICKLED_WEIGHTS
-        snapshot_download(
-            id_,
-            revision=revision,
-            local_dir=folder,
-            allow_patterns=[*_DESCRIPTION, *weights],
-        )
-    except (HfHubHTTPError, OSError) as error:
+    origin = f"models: {id_} at {revision}"
+    cached = hub.cached(id_, revision)
+    if cached is not None and _is_whole(cached, origin, pickled_weights):
+        copy(cached, folder, origin, pickled_weights=pickled_weights)
+        return
+    files = hub.files(id_, revision)
+    weights = _weights_on_hub(files, pickled_weights)
+    if not weights:
         raise UserError(
-            f"{where} cannot be fetched ({first_line(error)}); check the network, the id and "
-            "HF_TOKEN, or point `path` at a local copy"
-        ) from error
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
-    if not has_safetensors:
-        convert(folder)
+            f"{origin} holds no safetensors; name a revision that does, or set "
+            "`pickled_weights: true` to have its pickle's tensors converted"
+        )
+    described = [name for name in _DESCRIPTION if name in files]
+    here = downloads / revision
+    hub.download(id_, revision, here, [*described, *weights])
+    kind = _kind(here, pickled_weights)
+    weights = weight_files.names(here, origin, kind)
+    hub.download(id_, revision, here, weights)
+    folder.mkdir()
+    for name in described:
+        shutil.copyfile(here / name, folder / name)
+    for name in weights:
+        weight_files.check_whole(here / name, origin)
+        (folder / name).hardlink_to(here / name)
+    if kind == weight_files.PICKLED:
+        convert(folder, origin)
 
 
-def convert(folder: Path) -> None:
+def _is_whole(folder: Path, origin: str, pickled_weights: bool) -> bool:
+    """Return whether a snapshot in the cache holds all that is needed; it may hold a part."""
+    try:
+        weights = weight_files.names(folder, origin, _kind(folder, pickled_weights))
+    except UserError:
+        return False
+    has_tokenizer = any((folder / name).exists() for name in _DESCRIPTION if "vocab" in name)
+    has_tokenizer |= any((folder / f"tokenizer.{ending}").exists() for ending in ("json", "model"))
+    whole = all((folder / name).exists() for name in ["config.json", *weights])
+    return bool(weights) and has_tokenizer and whole
+
+
+def _kind(folder: Path, pickled_weights: bool) -> tuple[str, str]:
+    """Return the names of a whole model's weights and index: a pickle's where that is all."""
+    safe = (weight_files.WHOLE, weight_files.INDEX)
+    has_safe = any((folder / name).exists() for name in safe)
+    return weight_files.PICKLED if pickled_weights and not has_safe else safe
+
+
+def _weights_on_hub(files: list[str], pickled_weights: bool) -> list[str]:
+    """Return the file of a repository that holds its weights, or the index of several."""
+    order = [weight_files.WHOLE, weight_files.INDEX]
+    order += weight_files.PICKLED if pickled_weights else ()
+    return [name for name in order if name in files][:1]
+
+
+def convert(folder: Path, origin: str) -> None:
     """Replace pickled weights by safetensors, reading tensors and nothing else from the pickle.
 
     Raises:
-        UserError: if the pickle holds anything else.
+        UserError: if the pickle is not whole, or holds anything else.
     """
     from transformers import AutoModelForCausalLM
 
+    pickles = weight_files.names(folder, origin, weight_files.PICKLED)
+    for name in pickles:
+        weight_files.check_whole(folder / name, origin)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder, use_safetensors=False, weights_only=True, local_files_only=True, dtype="auto"
         )
-    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:
+        # A pickle may be broken in any way, and torch has no type of its own for that.
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise UserError(
-            f"{folder}: its pickled weights do not open as tensors alone ({first_line(error)}); "
+            f"{origin}: its pickled weights do not open as tensors alone ({reason}); "
             "name a revision that holds safetensors"
         ) from error
     model.save_pretrained(folder)
-    for pattern in _PICKLED_WEIGHTS:
-        for file in folder.glob(pattern):
-            file.unlink()
+    for name in pickles:
+        (folder / name).unlink()
 
 
-def copy(source: Path, folder: Path) -> None:
-    """Copy a local model's description and weights, and nothing else, into ``folder``.
+def copy(source: Path, folder: Path, origin: str, *, pickled_weights: bool = False) -> None:
+    """Copy a model's description and weights, and nothing else, into ``folder``.
 
     Raises:
-        UserError: if it holds no safetensors.
+        UserError: if it holds no safetensors, or a file is a link that leads out of it.
     """
+    kind = _kind(source, pickled_weights)
+    weights = weight_files.names(source, origin, kind)
+    if not weights:
+        raise UserError(f"{origin}: {_what_instead(source)}")
     folder.mkdir()
-    for pattern in (*_DESCRIPTION, *_WEIGHTS):
-        for file in source.glob(pattern):
-            shutil.copyfile(file, folder / file.name)
-    if not any(folder.glob("*.safetensors")):
-        raise UserError(
-            f"{source}: holds no *.safetensors; save the model with save_pretrained first"
+    for name in [*_DESCRIPTION, *weights]:
+        file = source / name
+        if name in _DESCRIPTION and not file.exists():
+            continue
+        weight_files.check_inside(file, origin)
+        weight_files.check_whole(file, origin)
+        shutil.copyfile(file, folder / name)
+    if kind == weight_files.PICKLED:
+        convert(folder, origin)
+
+
+def _what_instead(source: Path) -> str:
+    """Return what a folder without a model's safetensors holds, and what to do."""
+    if (source / "adapter_config.json").exists():
+        return "holds an adapter alone; merge it into its model, and save that with save_pretrained"
+    others = sorted(path.name for path in source.glob("*.safetensors"))
+    if others:
+        return (
+            f"holds {others[0]}, and transformers looks for {weight_files.WHOLE} or "
+            f"{weight_files.INDEX}; save the model with save_pretrained first"
         )
-
-
-def check(folder: Path, name: str) -> None:
-    """Open the configuration and the tokenizer, as every later stage will.
-
-    Raises:
-        UserError: naming the model, if one of them does not open.
-    """
-    from transformers import AutoConfig
-
-    from workflow_scripts.models.checkpoints import load_tokenizer
-
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{name}: config.json does not open ({first_line(error)}); name a model that "
-            "transformers knows"
-        ) from error
-    load_tokenizer(folder)
-    logger.info("%s: a %s model", name, config.model_type)
+    return "holds no *.safetensors; save the model with save_pretrained first"

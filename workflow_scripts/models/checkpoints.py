@@ -76,7 +76,7 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str
     Raises:
         UserError: if they cannot be written, with the bytes that they need.
     """
-    _hush()
+    hush()
     model.config.pad_token_id = tokenizer.pad_token_id
     try:
         with atomic_path(folder) as partial:
@@ -114,7 +114,7 @@ def without_dropout(config: PreTrainedConfig) -> PreTrainedConfig:
 
 
 def _load(folder: Path | str, readout: Readout, may_lack: set[str]) -> PreTrainedModel:
-    _hush()
+    hush()
     offline: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = without_dropout(AutoConfig.from_pretrained(folder, **offline))
@@ -132,7 +132,7 @@ def _load(folder: Path | str, readout: Readout, may_lack: set[str]) -> PreTraine
             output_loading_info=True,
             **offline,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, "model", error) from error
     model, report = loaded
     missing = set(report["missing_keys"]) - may_lack
@@ -153,7 +153,7 @@ def fuse_gelu(model: PreTrainedModel) -> None:
                 setattr(module, name, GELUTanh())
 
 
-def _hush() -> None:
+def hush() -> None:
     """Keep bars of reading and writing, and warnings of what is checked here, out of the log."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from workflow_scripts.core.errors import UserError, first_line
@@ -40,7 +41,7 @@ def cut(folder: Path, depth: int) -> None:
         model = AutoModelForCausalLM.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, dtype="auto"
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise UserError(
             f"models: depth {depth}: the model to cut does not open ({first_line(error)})"
         ) from error

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from workflow_scripts.config.stage_settings import BaseModelSettings, add_settings
-from workflow_scripts.core.atomic import atomic_path
-from workflow_scripts.models import base_models, package_model
+from workflow_scripts.core.atomic import atomic_path, remove
+from workflow_scripts.models import base_models, model_check, package_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,21 +22,30 @@ def run(args: argparse.Namespace) -> None:
         UserError: if the model cannot be had, or holds no safetensors.
     """
     model = BaseModelSettings.parsed(args.settings)
+    origin = _origin(model, args.folder)
+    downloads = args.output.with_name(f".{args.output.name}.download")
     with atomic_path(args.output) as partial:
-        if model.id:
+        if model.id and model.revision:
             base_models.fetch(
-                model.id, model.revision, partial, pickled_weights=model.pickled_weights
+                model.id,
+                model.revision,
+                partial,
+                downloads,
+                pickled_weights=model.pickled_weights,
             )
         elif model.package:
             package_model.save(model.package, partial)
         else:
-            base_models.copy(args.folder, partial)
+            base_models.copy(args.folder, partial, origin)
+        model_check.check(partial, origin)
         if model.depth:
             from workflow_scripts.models import depth
 
             depth.cut(partial, model.depth)
-        base_models.check(partial, _origin(model, args.folder))
+    remove(downloads)
 
 
 def _origin(model: BaseModelSettings, folder: Path | None) -> str:
-    return model.id or (model.package.name if model.package else str(folder))
+    if model.id:
+        return f"models: {model.id}"
+    return f"models: package {model.package.name}" if model.package else str(folder)
