@@ -4,10 +4,21 @@ import os
 
 import torch
 
+from workflow_scripts.runtime import ranks
+
 
 def has_bfloat16() -> bool:
     """Return whether there is a GPU that computes in bfloat16."""
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+
+
+def packs_rows() -> bool:
+    """Return whether texts are packed into rows of one length, rather than padded in groups.
+
+    On a CPU groups of similar length cost little. A GPU would rather have one large product, and
+    several ranks must run the model equally often: ZeRO-3 gathers its weights every time.
+    """
+    return torch.cuda.is_available() or ranks.count() > 1
 
 
 def prepare() -> None:
