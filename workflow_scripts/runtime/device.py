@@ -25,13 +25,14 @@ def prepare() -> None:
     """Make a GPU add in a fixed order, so that an interrupted training ends in the same bytes.
 
     By default attention's backward pass and cuBLAS may choose another order in every run. An
-    operation without a deterministic form warns when it is used.
+    operation without a deterministic form is an error: if it only warned, torch would leave
+    attention's backward pass in no fixed order, too (pytorch, attention_backward.cu).
     """
     if not torch.cuda.is_available():
         # The Trainer imports DeepSpeed, which would warn about a machine without a GPU.
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(True)
     # Filling new tensors only guards against reading them before writing, and takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore

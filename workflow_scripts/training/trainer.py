@@ -66,7 +66,7 @@ def train(
         examples: the data and their order.
         objective: from scores to losses.
         optimisation: learning rate, schedule and Adam's numbers.
-        execution: how it is carried out; the result does not depend on it.
+        execution: how it is carried out; last digits of the result at most depend on it.
         attempt: what it goes on from, and when it is to stop.
         seed: the run's name, also on the progress bar.
         metrics: file for one JSON line a logging step.
