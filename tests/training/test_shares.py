@@ -1,20 +1,28 @@
-"""How a batch is dealt to ranks and cut into micro-batches, counted in tokens."""
+"""How a batch is dealt to ranks and cut into micro-batches, counted in tokens and operations."""
 
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModelForSequenceClassification, GPT2Config
 
+from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models.rows import packing
+from workflow_scripts.models.scorer import PairScorer
+from workflow_scripts.models.tokenise import TokenSequences, members
 from workflow_scripts.training.data_order import shuffled
-from workflow_scripts.training.shares import Packing, Shares
+from workflow_scripts.training.shares import MicroBatch, Packing, Shares
 
 HH = Path(__file__).parents[3] / "shared/data/hh-single-turn/harmless_train_gt.jsonl"
 WORDS = re.compile(r"'\w+| ?\w+| ?[^\s\w]+|\s+")
 """What GPT-2 cuts texts into before it looks for tokens; most words are one."""
 BATCH, MAX_LENGTH = 32, 512
+SIDES = ("chosen", "rejected")
 XL = 1600
 """The width of gpt2-xl."""
 
@@ -30,9 +38,6 @@ def hh_lengths():
         shared = texts[0][0] == texts[1][0]
         rows.append(counts[0][0] + counts[0][1] + counts[1][1] + (0 if shared else counts[1][0]))
     return np.array(rows)
-
-
-SIDES = ("chosen", "rejected")
 
 
 def tokens_by_rank(shares_of_ranks, lengths, step):
@@ -96,3 +101,44 @@ def test_pairs_of_one_length_are_not_packed_and_cpus_alone_keep_the_order():
     plain = Shares(order, lengths, micro_batch=8)
     assert np.concatenate([micro.examples for micro in plain[1]]).tolist() == order[1].tolist()
     assert [len(micro.examples) for micro in plain[1]] == [8] * 4
+
+
+def random_pairs(lengths):
+    """Return random pairs whose rows have such lengths, a third of each its prompt."""
+    prompts = np.maximum(2, lengths // 3)
+    responses = lengths - prompts
+    chosen = np.maximum(1, responses // 2)
+    of_texts = np.concatenate([prompts + chosen, prompts + np.maximum(1, responses - chosen)])
+    starts = np.cumsum(of_texts) - of_texts
+    tokens = np.ones(of_texts.sum(), np.int64)
+    return TokenSequences(tokens, starts, of_texts, np.tile(prompts, 2))
+
+
+def test_a_step_computes_hardly_more_than_its_tokens_need(monkeypatch):
+    """In floating-point operations that torch counts, forward and backward, at gpt2-xl's width."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    lengths = hh_lengths()
+    order = shuffled(lengths, batch_size=BATCH, epochs=1, seed="shares")[:2]
+    sequences = random_pairs(lengths)
+    rows = members(len(sequences), len(lengths))
+    with torch.device("meta"):
+        config = GPT2Config(n_embd=XL, n_head=25, n_layer=2, num_labels=1)
+        model = AutoModelForSequenceClassification.from_config(config)
+    scorer = PairScorer(model, Readout.REWARD)
+
+    def operations(micro_batches):
+        with FlopCounterMode(display=False) as counter:
+            for micro in micro_batches:
+                batch = sequences.padded(rows[micro.examples])
+                if micro.rows is not None:
+                    batch |= packing(sequences.row_lengths(rows[micro.examples]), micro.rows)
+                scores = scorer(**{name: tensor.to("meta") for name, tensor in batch.items()})
+                scores.sum().backward()
+        return counter.get_total_flops()
+
+    (of_rank,) = shares(order, sequences.row_lengths(rows), 1, 4)
+    executed = sum(operations(of_rank[step]) for step in range(len(order)))
+    alone = [[MicroBatch(np.array([pair])) for pair in batch] for batch in order]
+    assert executed <= 1.1 * sum(map(operations, alone))
+    padded = [[MicroBatch(batch)] for batch in order]
+    assert executed <= 0.5 * sum(map(operations, padded))

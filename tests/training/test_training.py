@@ -44,7 +44,9 @@ def needed(objective, reference):
 
 
 @pytest.mark.parametrize("objective", SETTINGS)
-def test_the_result_does_not_depend_on_the_micro_batch(objective, base, pairs, reference, tmp_path):
+def test_micro_batch_and_threads_change_last_digits_at_most(
+    objective, base, pairs, reference, tmp_path
+):
     # An epsilon well above float error: Adam divides gradients that are 0 but for it by their size.
     settings = SETTINGS[objective] | {"adam": ADAM | {"epsilon": 1e-4}}
     more = needed(objective, reference)
@@ -52,7 +54,8 @@ def test_the_result_does_not_depend_on_the_micro_batch(objective, base, pairs, r
         size: train(tmp_path / str(size), base, pairs, settings, *more, micro_batch=size)
         for size in (1, 4, 8)
     }
-    for size in (1, 4):
+    records["two"] = train(tmp_path / "two", base, pairs, settings, *more, "--threads", 2)
+    for size in (1, 4, "two"):
         assert records[size]["losses"] == pytest.approx(records[8]["losses"], abs=1e-6)
         assert records[size]["tokens"] == records[8]["tokens"]
         expected = weights(tmp_path / "8")

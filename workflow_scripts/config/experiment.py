@@ -107,7 +107,7 @@ class Matrix(Settings):
 
 
 class Execution(Settings):
-    """Knobs of speed. None of them changes a result, so none of them reruns anything."""
+    """Knobs of speed. They change last digits of a result at most, and rerun nothing."""
 
     micro_batch: Count = 32
     """Pairs in one forward pass; divides `training.batch_size`."""

@@ -140,27 +140,32 @@ def in_batches(
         sequences: of all chosen, then of all rejected texts.
         tokens_at_once: what fits the memory.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
     scorer = scorer.to(device).eval()
     rows = members(len(sequences), len(sequences) // 2)
     if not shares_prompts(scorer.model):
         rows = one_a_row(rows)
     batches = [rows[places] for places in _batches(sequences.row_lengths(rows), tokens_at_once)]
-    given: list[NDArray[np.float64]] = []
+    given: list[torch.Tensor] = []
     progress = Progress("scoring", len(sequences), "texts")
     done = 0
     try:
         with torch.inference_mode():
             for of_batch in batches:
                 batch = sequences.padded(of_batch)
-                on_device = {name: tensor.to(device) for name, tensor in batch.items()}
-                given.append(scorer(**on_device).double().cpu().numpy())
+                if on_gpu:
+                    # Copied without waiting, so that the next batch is laid out meanwhile.
+                    batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
+                there = {n: tensor.to(device, non_blocking=True) for n, tensor in batch.items()}
+                given.append(scorer(**there).double())
                 done += of_batch.size
                 progress.reach(done)
+            scores = torch.cat(given).cpu().numpy()
     finally:
         progress.close()
     scored = np.concatenate([of_batch.T.ravel() for of_batch in batches])
-    return np.concatenate(given)[np.argsort(scored)]
+    return scores[np.argsort(scored)]
 
 
 def _batches(lengths: NDArray[np.int64], tokens_at_once: int) -> list[NDArray[np.int64]]:

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models.rows import Rows
-from workflow_scripts.runtime import ranks
+from workflow_scripts.runtime import device
 
 _GROUPS = 4
 """Forwards that a micro-batch of uneven lengths is cut into on a CPU."""
@@ -167,14 +167,11 @@ def shares_prompts(model: PreTrainedModel) -> bool:
 def _by_length(batch: Rows) -> list[Tensor]:
     """Return the rows of a batch as groups of similar length, each to be padded on its own.
 
-    On a CPU padding costs as much as text. A GPU would rather have one large product, and several
-    ranks must run the model equally often, for ZeRO-3 gathers its weights every time.
+    On a CPU padding costs as much as text.
     """
     lengths = batch.lengths
-    if batch.packed is not None:
-        return [torch.arange(len(lengths))]
-    padded = batch.input_ids.numel()
-    uneven = lengths.device.type == "cpu" and lengths.sum() < (1 - _WORTH_CUTTING) * padded
-    if uneven and ranks.count() == 1:
-        return list(lengths.argsort(stable=True).chunk(_GROUPS))
+    if lengths.device.type == "cpu" and not device.packs_rows():
+        padded = batch.input_ids.numel()
+        if lengths.sum() < (1 - _WORTH_CUTTING) * padded:
+            return list(lengths.argsort(stable=True).chunk(_GROUPS))
     return [torch.arange(len(lengths), device=lengths.device)]

@@ -4,23 +4,35 @@ import os
 
 import torch
 
+from workflow_scripts.runtime import ranks
+
 
 def has_bfloat16() -> bool:
     """Return whether there is a GPU that computes in bfloat16."""
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
+def packs_rows() -> bool:
+    """Return whether texts are packed into rows of one length, rather than padded in groups.
+
+    On a CPU groups of similar length cost little. A GPU would rather have one large product, and
+    several ranks must run the model equally often: ZeRO-3 gathers its weights every time.
+    """
+    return torch.cuda.is_available() or ranks.count() > 1
+
+
 def prepare() -> None:
     """Make a GPU add in a fixed order, so that an interrupted training ends in the same bytes.
 
     By default attention's backward pass and cuBLAS may choose another order in every run. An
-    operation without a deterministic form warns when it is used.
+    operation without a deterministic form is an error: if it only warned, torch would leave
+    attention's backward pass in no fixed order, too (pytorch, attention_backward.cu).
     """
     if not torch.cuda.is_available():
         # The Trainer imports DeepSpeed, which would warn about a machine without a GPU.
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(True)
     # Filling new tensors only guards against reading them before writing, and takes time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore

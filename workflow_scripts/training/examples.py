@@ -16,7 +16,7 @@ from workflow_scripts.data.pairs import Pairs, reference_margins
 from workflow_scripts.models.frozen_features import Features, read_features
 from workflow_scripts.models.rows import packing
 from workflow_scripts.models.tokenise import TokenSequences, members, one_a_row, tokenise
-from workflow_scripts.runtime import ranks
+from workflow_scripts.runtime import device, ranks
 from workflow_scripts.training.data_order import ordered
 from workflow_scripts.training.shares import MicroBatch, Packing, Shares
 
@@ -72,9 +72,8 @@ class Examples:
             micro_batch: examples in one forward; where they are packed, of the greatest length.
             width: of the model.
         """
-        shared_out = torch.cuda.is_available() or ranks.count() > 1
         packing = None
-        if shared_out and self.together and isinstance(self.sequences, TokenSequences):
+        if device.packs_rows() and self.together and isinstance(self.sequences, TokenSequences):
             packing = Packing(micro_batch * self.room, width)
         of_rank = (ranks.count(), ranks.number())
         return Shares(self.order, self.row_lengths, micro_batch, *of_rank, packing)

@@ -1,4 +1,4 @@
-"""How a training is carried out: the options that change no result."""
+"""How a training is carried out: options that change last digits of a result at most."""
 
 import argparse
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Execution:
 
 def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that all training stages share. Switches are 0 or 1, as in resources."""
-    group = parser.add_argument_group("execution", "none of these changes a result")
+    group = parser.add_argument_group("execution", "these change last digits at most")
     group.add_argument("--micro-batch", type=int, required=True, help="examples in one forward")
     group.add_argument("--threads", type=int, required=True, help="CPU threads of each rank")
     group.add_argument(

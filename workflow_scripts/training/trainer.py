@@ -66,7 +66,7 @@ def train(
         examples: the data and their order.
         objective: from scores to losses.
         optimisation: learning rate, schedule and Adam's numbers.
-        execution: how it is carried out; the result does not depend on it.
+        execution: how it is carried out; last digits of the result at most depend on it.
         attempt: what it goes on from, and when it is to stop.
         seed: the run's name, also on the progress bar.
         metrics: file for one JSON line a logging step.
@@ -225,7 +225,7 @@ class PairTrainer(Trainer):
 
         Without DeepSpeed that is before the step's update, with it after.
         """
-        micro_batches = inputs["micro_batches"]
+        micro_batches: list[dict[str, Any]] = inputs["micro_batches"]  # pyright: ignore
         losses: list[Tensor] = []
         for number, micro_batch in enumerate(micro_batches, start=1):
             is_last = number == len(micro_batches)
@@ -233,11 +233,14 @@ class PairTrainer(Trainer):
             # DeepSpeed is told by accelerate which micro-batch is a step's last.
             waiting = nullcontext() if is_last or self._zero else self.accelerator.no_sync(model)
             with waiting:
-                # From pinned memory, so that the copy waits for nothing.
-                here = send_to_device(micro_batch, self.args.device, non_blocking=True)
-                losses.append(super().training_step(model, here, num_items_in_batch))
+                losses.append(super().training_step(model, micro_batch, num_items_in_batch))
         self._close_step()
         return torch.stack(losses).sum()
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Copy a micro-batch to the device; from pinned memory, so that nothing waits for it."""
+        copied = send_to_device(inputs, self.args.device, non_blocking=True)
+        return cast(dict[str, Any], copied)
 
     def _get_grad_norm(
         self, model: torch.nn.Module, grad_norm: Tensor | float | None = None
@@ -308,7 +311,7 @@ class PairTrainer(Trainer):
     def _is_finite_alone(self, example: np.int64) -> bool:
         """Return whether an example's loss is a finite number in a forward of its own."""
         share = self._examples.collate([MicroBatch(np.array([example]))])
-        (inputs,) = send_to_device(share["micro_batches"], self.args.device)
+        (inputs,) = map(self._prepare_inputs, share["micro_batches"])
         with torch.no_grad():
             loss, _ = self._losses(cast(torch.nn.Module, self.model), inputs)
         return bool(loss.isfinite().all())
