@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 
 FILLING_ORDER = ("test", "gt", "weak", "helpful")
 
+LOGGED = 20
+"""Bad rows of one set that the log names for each reason; the others are counted."""
+
+FIXES = {
+    Reason.NOT_UTF8: "convert the file (iconv -f latin1 -t utf-8)",
+    Reason.EQUAL_KEYS: "give each key of a row once",
+}
+"""What is done about a reason that is mostly one fault of a whole file."""
+
 logger = logging.getLogger(__name__)
 
 Outcome = tuple[int, Pair | BadRowError | MultiTurnError]
@@ -126,8 +135,8 @@ def read_outcomes(source: RowSource) -> Iterator[Outcome]:
     read_pair = pair_reader(source["format"], source.get("columns", {}))
     for number, fields in read_rows(source):
         try:
-            if fields is None:
-                raise BadRowError(Reason.NOT_JSON, "no JSON object on this line")
+            if isinstance(fields, BadRowError):
+                raise fields
             yield number, read_pair(fields)
         except (BadRowError, MultiTurnError) as outcome:
             # A traceback would keep the whole raw row alive while a shared source is shuffled.
@@ -157,12 +166,19 @@ def _fill(filled_set: FilledSet, deck: Iterator[Outcome], owners: dict[str, str]
             filled_set.not_single_turn += 1
         elif isinstance(outcome, BadRowError):
             filled_set.dropped[outcome.reason] += 1
-            logger.warning("%s:%d: dropped: %s", location(filled_set.source), number, outcome)
+            if filled_set.dropped[outcome.reason] <= LOGGED:
+                logger.warning("%s:%d: dropped: %s", location(filled_set.source), number, outcome)
         else:
             owners[outcome.prompt] = filled_set.name
             filled_set.pairs[f"{filled_set.name}-{number:06d}"] = outcome
             if len(filled_set.pairs) == filled_set.asked:
-                return
+                break
+    for reason, count in filled_set.dropped.items():
+        if count > LOGGED:
+            logger.warning(
+                "%s: dropped: %s: %d rows, of which the first %d are named above",
+                *(location(filled_set.source), reason, count, LOGGED),
+            )
 
 
 def _first_of_its_prompt(pair: Pair, name: str, owners: dict[str, str]) -> Pair | BadRowError:
@@ -183,8 +199,9 @@ def _refuse_too_many_bad(
     [(commonest, count)] = dropped.most_common(1)
     raise UserError(
         f"{where}: {bad} of {selected} rows are bad ({bad / selected:.1%}), more than max_bad "
-        f"{max_bad:.1%}; commonest: {commonest} ({count}). The log names every row: fix them, "
-        "check the source's format and columns, or raise max_bad"
+        f"{max_bad:.1%}; commonest: {commonest} ({count}). The log names the first {LOGGED} of "
+        f"each reason: {FIXES.get(commonest, 'fix them')}, check the source's format and columns, or "
+        "raise max_bad"
     )
 
 
