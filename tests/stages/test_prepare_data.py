@@ -289,6 +289,8 @@ def test_a_set_with_its_own_source_keeps_its_first_usable_rows_in_order(tmp_path
         "selected": 4,
         "dropped": {"not_json": 1},
         "kept": 3,
+        "rules": {"shorter_wins": 0.5},
+        "warnings": [],
     }
     assert report["totals"] == {
         "asked": 3003,

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +13,7 @@ class Reason(StrEnum):
     NOT_JSON = "not_json"
     NOT_UTF8 = "not_utf8"
     EQUAL_KEYS = "equal_keys"
+    TIE = "tie"
     MISSING_FIELD = "missing_field"
     NOT_TEXT = "not_text"
     BLANK_PROMPT = "blank_prompt"
@@ -20,15 +21,20 @@ class Reason(StrEnum):
     BLANK_RESPONSE = "blank_response"
     SAME_RESPONSE = "same_response"
     DUPLICATE_PROMPT = "duplicate_prompt"
+    DUPLICATE_PAIR = "duplicate_pair"
     PROMPT_IN_OTHER_SET = "prompt_in_other_set"
 
 
-REPEATS = frozenset({Reason.DUPLICATE_PROMPT, Reason.PROMPT_IN_OTHER_SET})
+REPEATS = frozenset({Reason.DUPLICATE_PROMPT, Reason.DUPLICATE_PAIR, Reason.PROMPT_IN_OTHER_SET})
 """Reasons that lie between rows; all others are faults of the row itself."""
 
 
 FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Characters that show nothing, though Unicode counts them as letters, marks or symbols."""
+
+
+NO_FAULTS = frozenset({Reason.TIE})
+"""Reasons that are no fault at all: the row says that neither response is better."""
 
 
 class BadRowError(Exception):
@@ -48,6 +54,8 @@ class Pair:
     prompt: str
     chosen: str
     rejected: str
+    first_preferred: bool = field(default=True, compare=False)
+    """Whether the row has the chosen response first; for the account alone."""
 
 
 def present(fields: Mapping[str, Any], column: str) -> Any:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NotRequired, TypedDict, final
 
 from workflow_scripts.core.errors import UserError, first_line
+from workflow_scripts.data.preferences import Prefer
 from workflow_scripts.data.screening import BadRowError, Reason
 
 SourceRow = tuple[int, dict[str, Any] | BadRowError]
@@ -25,6 +26,9 @@ class _Common(TypedDict):
     config: NotRequired[str]
     data_dir: NotRequired[str]
     split: NotRequired[str]
+    prefer: NotRequired[Prefer]
+    multi_turn: NotRequired[bool]
+    repeated_prompts: NotRequired[bool]
 
 
 @final
@@ -139,9 +143,9 @@ def _folder_rows(folder: str, source: RowSource) -> Iterator[SourceRow]:
     ``datasets`` takes a file of equal size and time for the one that it has in its cache, so the
     cache is a new one each time.
     """
-    import datasets
+    from datasets import config
 
-    caches = Path(datasets.config.HF_DATASETS_CACHE)
+    caches = Path(config.HF_DATASETS_CACHE)
     caches.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="once-", dir=caches, ignore_cleanup_errors=True) as cache:
         yield from _dataset_rows(folder, source, cache)
