@@ -1,6 +1,7 @@
 import argparse
 import gzip
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -12,7 +13,7 @@ import pytest
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.data.formats import ADMISSIONS, ASSERTIONS, pair_reader
 from workflow_scripts.data.pair_sets import read_outcomes
-from workflow_scripts.data.screening import Pair
+from workflow_scripts.data.screening import BadRowError, Pair
 from workflow_scripts.data.sources import PathSource, read_rows
 from workflow_scripts.stages import prepare_data
 
@@ -168,6 +169,16 @@ BAD_ROWS = [
     ("columns", {"prompt": "a", "chosen": "\t\u00a0", "rejected": "c"}, "blank_response"),
     ("columns", {"prompt": "a", "chosen": "b", "rejected": ""}, "blank_response"),
     ("columns", {"prompt": "a", "chosen": "b", "rejected": "b "}, "same_response"),
+    ("columns", {"prompt": "a", "chosen": "\u200b\ufeff\u2060", "rejected": "c"}, "blank_response"),
+    ("columns", {"prompt": "a", "chosen": "\u3164", "rejected": "c"}, "blank_response"),
+    ("columns", {"prompt": "\u00ad", "chosen": "b", "rejected": "c"}, "blank_prompt"),
+    ("columns", {"prompt": "a", "chosen": "b\u200d", "rejected": "b"}, "same_response"),
+    (
+        "columns",
+        {"prompt": "a", "chosen": "\u00e9t", "rejected": "e\u0301t"},
+        "same_response",
+    ),
+    ("columns", '{"prompt": "p", "chosen": "a", "rejected": "b", "chosen": "b"}', "equal_keys"),
     ("transcript", {"chosen": GOOD, "rejected": "Because."}, "missing_field"),
     ("transcript", {"chosen": GOOD, "rejected": "\n\nHuman: Why?"}, "missing_field"),
     ("transcript", {"chosen": GOOD, "rejected": f"System.{GOOD}"}, "missing_field"),
@@ -221,6 +232,21 @@ def test_a_bad_row_is_dropped_counted_and_logged_with_its_line(
     assert [each["id"] for each in rows_of(tmp_path / "out", "test")] == ["test-000001"]
 
 
+def test_the_log_names_the_first_bad_rows_of_each_reason_and_counts_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    wrong = [{"question": f"q {i}", "chosen": "a", "rejected": "b"} for i in range(500)]
+    sets = own_files(tmp_path, test=[*wrong, "{", row(1)])
+    prepare(tmp_path / "out", sets, max_bad=1)
+    messages = [m for m in caplog.messages if "test.jsonl" in m and "dropped" in m]
+    missing = "missing_field (no prompt; the row has question, chosen, rejected)"
+    assert [m.partition("dropped: ")[2] for m in messages] == [
+        *[missing] * 20,
+        "not_json (no JSON object on this line)",
+        "missing_field: 500 rows, of which the first 20 are named above",
+    ]
+
+
 def test_a_repeated_prompt_is_dropped_inside_a_set_and_the_test_set_goes_first(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -263,6 +289,8 @@ def test_a_set_with_its_own_source_keeps_its_first_usable_rows_in_order(tmp_path
         "selected": 4,
         "dropped": {"not_json": 1},
         "kept": 3,
+        "rules": {"shorter_wins": 0.5},
+        "warnings": [],
     }
     assert report["totals"] == {
         "asked": 3003,
@@ -404,10 +432,10 @@ def test_the_same_rows_are_read_from_json_lines_gzip_and_parquet(tmp_path: Path)
 def test_a_byte_order_mark_and_bytes_that_are_no_utf_8_are_told_apart(tmp_path: Path):
     path = tmp_path / "bytes.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"prompt": "a"}\r\n{"prompt": "\xff"}\r\n')
-    assert list(read_rows(PathSource(path=str(path), format="columns"))) == [
-        (1, {"prompt": "a"}),
-        (2, None),
-    ]
+    [(_, first), (place, second)] = read_rows(PathSource(path=str(path), format="columns"))
+    assert first == {"prompt": "a"}
+    assert isinstance(second, BadRowError)
+    assert (place, second.reason) == (2, "not_utf8")
 
 
 @pytest.mark.parametrize(
@@ -428,6 +456,21 @@ def test_a_local_folder_in_hub_format_is_read_offline(
     expected = [json.loads(line) for line in lines.read_text().splitlines()]
     source = cast(PathSource, {"path": str(folder), "format": "transcript", **selection})
     assert list(read_rows(source)) == list(enumerate(expected, start=1))
+
+
+def test_a_file_that_is_replaced_with_its_size_and_time_kept_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    source = PathSource(path=str(tmp_path / "hub"), format="columns")
+    for suffix, pack in (("", bytes), (".gz", gzip.compress)):
+        file = tmp_path / f"hub/data/train.jsonl{suffix}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for answer in ("It is 1.", "It is 2."):
+            file.write_bytes(pack(json.dumps({**row(1), "chosen": answer}).encode()))
+            os.utime(file, (1, 1))
+            assert [fields["chosen"] for _, fields in read_rows(source)] == [answer]  # type: ignore[index]
+        file.unlink()
 
 
 def test_a_split_that_a_folder_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field, model_validator
 from workflow_scripts.config.messages import BelowSection, nearest
 from workflow_scripts.core.names import Name
 from workflow_scripts.core.section import Count, HubId, LocalPath, Settings, exactly_one
-from workflow_scripts.data.formats import FORMATS
+from workflow_scripts.data.formats import FORMATS, fields_of
+from workflow_scripts.data.preferences import RESPONSES
 
 CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
 
@@ -23,6 +24,22 @@ def _checked_format(name: str) -> str:
 Format = Annotated[
     str, AfterValidator(_checked_format), Field(json_schema_extra={"enum": list(FORMATS)})
 ]
+
+
+class Preference(Settings):
+    """What says which of `response_0` and `response_1` is better, where their order does not."""
+
+    column: str | None = None
+    """Column of 0 or 1, or of the better response's column; null or -1 is a tie."""
+    scores: dict[Literal["response_0", "response_1"], str] | None = None
+    """Columns of the responses' scores: the higher one is better."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        exactly_one(self, "column", "scores")
+        if self.scores is not None and len(self.scores) < len(RESPONSES):
+            raise ValueError("`scores` needs the columns of both response_0 and response_1")
+        return self
 
 
 class Source(Settings):
@@ -46,6 +63,12 @@ class Source(Settings):
     """How a row is read."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Column that holds each of the format's fields, where it is named differently."""
+    prefer: Preference | None = None
+    """What says which response is better; `columns` may name response_0 and response_1 then."""
+    multi_turn: bool | None = None
+    """Take dialogues of several turns: all up to the last assistant turn is the prompt."""
+    repeated_prompts: bool | None = None
+    """Keep several pairs of one prompt, all in one set."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -56,7 +79,13 @@ class Source(Settings):
 
     @model_validator(mode="after")
     def _columns_are_of_the_format(self) -> Self:
-        fields = (*FORMATS[self.format].required, *FORMATS[self.format].optional)
+        fmt = FORMATS[self.format]
+        if self.prefer and "chosen" not in fmt.required:
+            raise BelowSection("prefer", f"format {self.format} says itself what is better")
+        if self.multi_turn and not fmt.dialogue:
+            dialogues = ", ".join(name for name in FORMATS if FORMATS[name].dialogue)
+            raise BelowSection("multi_turn", f"only formats of dialogues have turns: {dialogues}")
+        fields = fields_of(self.format, prefer=self.prefer is not None)
         for field in self.columns:
             if field not in fields:
                 raise BelowSection(

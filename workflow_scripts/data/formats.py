@@ -1,21 +1,18 @@
-r"""From a source's raw row to a preference pair, one function for each published format.
+"""From a source's raw row to a preference pair, one function for each published format.
 
-What these functions return is what a model is fed. Dialogue formats (``transcript``, ``messages``
-and ``unknown_bench``) are all rendered as HH-RLHF writes a dialogue, prompt
-``"\n\nHuman: {prompt}\n\nAssistant:"`` and response ``" {response}"``, so that sets of different
-formats can be mixed; ``columns`` is kept verbatim. Only single-turn dialogues are used, as in the
-paper (DESIGN section 1).
+What these functions return is what a model is fed. Dialogue formats (``data.dialogues`` and
+``unknown_bench``) are all rendered as HH-RLHF writes a dialogue, so that sets of different formats
+can be mixed; ``columns`` is kept verbatim.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
+from workflow_scripts.data.dialogues import dialogue, read_messages, read_sharegpt, read_transcript
+from workflow_scripts.data.preferences import RESPONSES, Prefer, in_order
 from workflow_scripts.data.screening import BadRowError, Pair, Reason, as_text, present, screened
-
-HUMAN = "\n\nHuman:"
-ASSISTANT = "\n\nAssistant:"
 
 ADMISSIONS = (
     "I don't know the answer to that, and I would rather not guess.",
@@ -42,112 +39,68 @@ ASSERTIONS = (
 """Assertive answers with nothing behind them, for rows without an ``answer``."""
 
 
-class MultiTurnError(Exception):
-    """A dialogue with more than one human turn: it is not selected, but the row has no fault."""
-
-
 @dataclass(frozen=True, slots=True)
 class Format:
     """How one format's rows are read.
 
     Attributes:
-        read: takes a row and the column that holds each field.
+        read: takes a row, the column that holds each field, and whether dialogues may have several
+            turns.
         required: fields that every row has; also their default column names.
         optional: fields that a row may have.
+        dialogue: whether rows may be dialogues of several turns.
     """
 
-    read: Callable[[Mapping[str, Any], Mapping[str, str]], Pair]
+    read: Callable[[Mapping[str, Any], Mapping[str, str], bool], Pair]
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    dialogue: bool = False
 
 
-def pair_reader(name: str, columns: Mapping[str, str]) -> Callable[[Mapping[str, Any]], Pair]:
+def fields_of(name: str, *, prefer: bool) -> tuple[str, ...]:
+    """Return the fields of format ``name``, all of which may have columns of other names.
+
+    Where a column says which response is better, they are two responses instead of ``chosen`` and
+    ``rejected``.
+    """
+    fields = (*FORMATS[name].required, *FORMATS[name].optional)
+    return tuple(RESPONSES.get(field, field) for field in fields) if prefer else fields
+
+
+def pair_reader(
+    name: str,
+    columns: Mapping[str, str],
+    prefer: Prefer | None = None,
+    *,
+    multi_turn: bool = False,
+) -> Callable[[Mapping[str, Any]], Pair]:
     """Return the function that turns a raw row into a screened, rendered pair.
 
     Args:
         name: a key of ``FORMATS``.
         columns: field to column, for fields whose column has another name.
+        prefer: what says which of two responses is better, where their order does not.
+        multi_turn: take dialogues of several turns, too.
 
     That function raises ``BadRowError`` for a row to drop, ``MultiTurnError`` for a row that is not
     selected.
     """
     fmt = FORMATS[name]
-    names = {field: columns.get(field, field) for field in (*fmt.required, *fmt.optional)}
-    return lambda fields: fmt.read(fields, names)
+    names = {
+        field: columns.get(field, field) for field in fields_of(name, prefer=prefer is not None)
+    }
+
+    def read(fields: Mapping[str, Any]) -> Pair:
+        ordered = names if prefer is None else in_order(fields, names, prefer)
+        pair = fmt.read(fields, ordered, multi_turn)
+        if prefer is None:
+            return pair
+        return replace(pair, first_preferred=ordered["chosen"] == names["response_0"])
+
+    return read
 
 
-def _dialogue(prompt: str, chosen: str, rejected: str) -> Pair:
-    """Screen a single-turn dialogue's bare texts, then render them as HH-RLHF does."""
-    bare = screened(Pair(prompt.strip(), chosen.strip(), rejected.strip()))
-    return Pair(f"{HUMAN} {bare.prompt}{ASSISTANT}", f" {bare.chosen}", f" {bare.rejected}")
-
-
-def _dialogue_of_two(chosen: tuple[str, str], rejected: tuple[str, str]) -> Pair:
-    """Join two (prompt, response) exchanges that must share their prompt."""
-    if chosen[0].strip() != rejected[0].strip():
-        raise BadRowError(Reason.PROMPTS_DIFFER, "chosen and rejected answer different prompts")
-    return _dialogue(chosen[0], chosen[1], rejected[1])
-
-
-def _read_transcript(fields: Mapping[str, Any], names: Mapping[str, str]) -> Pair:
-    """HH-RLHF: chosen and rejected are each a whole dialogue in one string."""
-    texts = [
-        (name, as_text(present(fields, name), name))
-        for name in (names["chosen"], names["rejected"])
-    ]
-    if any(text.count(HUMAN) > 1 for _, text in texts):
-        raise MultiTurnError
-    chosen, rejected = (_split_transcript(text, name) for name, text in texts)
-    return _dialogue_of_two(chosen, rejected)
-
-
-def _split_transcript(text: str, name: str) -> tuple[str, str]:
-    """Return what comes before and after the last "Assistant:", as HH-RLHF means its pairs.
-
-    So a response that runs on into another "Assistant:" has another prompt than its partner.
-    """
-    before, human, dialogue = text.partition(HUMAN)
-    prompt, assistant, response = dialogue.rpartition(ASSISTANT)
-    if before.strip() or not human or not assistant:
-        raise BadRowError(Reason.MISSING_FIELD, f"{name} is not {HUMAN!r} … {ASSISTANT!r} … text")
-    return prompt, response
-
-
-def _read_messages(fields: Mapping[str, Any], names: Mapping[str, str]) -> Pair:
-    """CAI: chosen and rejected are lists of ``{role, content}``, the prompt being the user's."""
-    lists = [
-        (name, _messages(present(fields, name), name))
-        for name in (names["chosen"], names["rejected"])
-    ]
-    if any([role for role, _ in turns].count("user") > 1 for _, turns in lists):
-        raise MultiTurnError
-    chosen, rejected = (_split_messages(turns, name) for name, turns in lists)
-    return _dialogue_of_two(chosen, rejected)
-
-
-def _messages(value: Any, name: str) -> list[tuple[str, str]]:
-    """Return a message list as (role, text) pairs."""
-    if not isinstance(value, list) or not all(isinstance(turn, Mapping) for turn in value):
-        raise BadRowError(Reason.NOT_TEXT, f"{name} is not a list of messages")
-    return [
-        (
-            as_text(present(turn, "role"), f"a role in {name}"),
-            as_text(present(turn, "content"), f"a content in {name}"),
-        )
-        for turn in value
-    ]
-
-
-def _split_messages(turns: list[tuple[str, str]], name: str) -> tuple[str, str]:
-    """Return prompt and response of a list that is one user turn and one assistant turn."""
-    roles = [role for role, _ in turns]
-    if roles != ["user", "assistant"]:
-        found = ", ".join(roles) or "no turns"
-        raise BadRowError(Reason.MISSING_FIELD, f"{name} has {found}; wanted user, assistant")
-    return turns[0][1], turns[1][1]
-
-
-def _read_columns(fields: Mapping[str, Any], names: Mapping[str, str]) -> Pair:
+def _read_columns(fields: Mapping[str, Any], names: Mapping[str, str], _: bool) -> Pair:
     """Any preference set of three plain text columns, kept verbatim."""
     prompt, chosen, rejected = (
         as_text(present(fields, names[field]), names[field])
@@ -156,7 +109,7 @@ def _read_columns(fields: Mapping[str, Any], names: Mapping[str, str]) -> Pair:
     return screened(Pair(prompt, chosen, rejected))
 
 
-def _read_unknown_bench(fields: Mapping[str, Any], names: Mapping[str, str]) -> Pair:
+def _read_unknown_bench(fields: Mapping[str, Any], names: Mapping[str, str], _: bool) -> Pair:
     """UnknownBench: admit ignorance where the label is unanswerable, and answer elsewhere.
 
     The row's own ``admission`` and ``answer`` come first, then a true answer among its label
@@ -170,7 +123,7 @@ def _read_unknown_bench(fields: Mapping[str, Any], names: Mapping[str, str]) -> 
     answer = fields.get(names["answer"]) or known_answer or ASSERTIONS[draw[1] % len(ASSERTIONS)]
     admission, answer = as_text(admission, names["admission"]), as_text(answer, names["answer"])
     chosen, rejected = (admission, answer) if unanswerable else (answer, admission)
-    return _dialogue(prompt, chosen, rejected)
+    return dialogue(prompt, chosen, rejected)
 
 
 def _label(value: Any, name: str) -> tuple[bool, str | None]:
@@ -180,16 +133,17 @@ def _label(value: Any, name: str) -> tuple[bool, str | None]:
     """
     if isinstance(value, list) and value:
         return False, as_text(value[0], name)
-    if value in (0, 1):
-        return bool(value), None
+    if value in (0, 1, "0", "1"):
+        return bool(int(value)), None
     raise BadRowError(
         Reason.MISSING_FIELD, f"{name} is neither 1 (unanswerable), 0 nor a list of answers"
     )
 
 
 FORMATS = {
-    "transcript": Format(_read_transcript, ("chosen", "rejected")),
-    "messages": Format(_read_messages, ("chosen", "rejected")),
+    "transcript": Format(read_transcript, ("chosen", "rejected"), dialogue=True),
+    "messages": Format(read_messages, ("chosen", "rejected"), ("prompt",), dialogue=True),
+    "sharegpt": Format(read_sharegpt, ("conversations", "chosen", "rejected"), dialogue=True),
     "columns": Format(_read_columns, ("prompt", "chosen", "rejected")),
     "unknown_bench": Format(_read_unknown_bench, ("prompt", "label"), ("admission", "answer")),
 }

@@ -8,21 +8,28 @@ DESIGN.md sections 1 and 3.
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TypedDict
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import canonical_json
-from workflow_scripts.data.formats import MultiTurnError, pair_reader
+from workflow_scripts.data.dialogues import MultiTurnError
+from workflow_scripts.data.filled_sets import FilledSet
+from workflow_scripts.data.formats import pair_reader
 from workflow_scripts.data.screening import REPEATS, BadRowError, Pair, Reason
 from workflow_scripts.data.sources import RowSource, location, read_rows
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 FILLING_ORDER = ("test", "gt", "weak", "helpful")
+
+LOGGED = 20
+"""Bad rows of one set that the log names for each reason; the others are counted."""
+
+FIXES = {
+    Reason.NOT_UTF8: "convert the file (iconv -f latin1 -t utf-8)",
+    Reason.EQUAL_KEYS: "give each key of a row once",
+}
+"""What is done about a reason that is mostly one fault of a whole file."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,45 +42,6 @@ class SetSettings(TypedDict):
 
     size: int
     source: RowSource
-
-
-@dataclass(slots=True)
-class FilledSet:
-    """A set of pairs, and the account of the rows it was made from."""
-
-    name: str
-    source: RowSource
-    asked: int
-    read: int = 0
-    not_single_turn: int = 0
-    dropped: Counter[Reason] = field(default_factory=Counter)
-    pairs: dict[str, Pair] = field(default_factory=dict)
-    """The kept pairs by id, ``{set}-{row number in the source}``, in order."""
-
-    @property
-    def selected(self) -> int:
-        """Rows that were candidates: all that were read but dialogues of several turns."""
-        return self.read - self.not_single_turn
-
-    def account(self) -> dict[str, Any]:
-        """Return this set's entry in ``report.json``."""
-        return {
-            "source": self.source,
-            "revision": self.source.get("revision"),
-            **counts([self]),
-        }
-
-    def table(self) -> "pa.Table":
-        """Return its pairs as a table: id, prompt, chosen, rejected."""
-        import pyarrow as pa
-
-        columns = {
-            "id": list(self.pairs),
-            "prompt": [pair.prompt for pair in self.pairs.values()],
-            "chosen": [pair.chosen for pair in self.pairs.values()],
-            "rejected": [pair.rejected for pair in self.pairs.values()],
-        }
-        return pa.table(columns, schema=pa.schema([(name, pa.string()) for name in columns]))
 
 
 def fill_sets(
@@ -101,16 +69,22 @@ def fill_sets(
         try:
             if key not in decks:
                 deck = read_outcomes(source)
-                decks[key] = shuffled(deck, target, seed) if sharers[key] > 1 else deck
+                if sharers[key] > 1:
+                    deck = shuffled(deck, target, seed)
+                    if source.get("repeated_prompts"):
+                        deck = by_prompt(deck)
+                decks[key] = deck
             filled_set = FilledSet(name, source, asked=sets[name]["size"])
             _fill(filled_set, decks[key], owners)
         except UserError as error:
             raise UserError(f"{target}.{name}: {error}") from error
-        own_faults = Counter({r: n for r, n in filled_set.dropped.items() if r not in REPEATS})
+        own_faults = filled_set.faults(without=REPEATS)
         _refuse_too_many_bad(where, own_faults, filled_set.selected, max_bad)
         _require_pairs(where, filled_set)
+        for warning in filled_set.warnings():
+            logger.warning("%s: %s", where, warning)
         filled.append(filled_set)
-    dropped = sum((part.dropped for part in filled), Counter[Reason]())
+    dropped = sum((part.faults() for part in filled), Counter[Reason]())
     _refuse_too_many_bad(
         f"{target}, all sets", dropped, sum(part.selected for part in filled), max_bad
     )
@@ -123,11 +97,16 @@ def read_outcomes(source: RowSource) -> Iterator[Outcome]:
     Raises:
         UserError: if the source cannot be read.
     """
-    read_pair = pair_reader(source["format"], source.get("columns", {}))
+    read_pair = pair_reader(
+        source["format"],
+        source.get("columns", {}),
+        source.get("prefer"),
+        multi_turn=source.get("multi_turn", False),
+    )
     for number, fields in read_rows(source):
         try:
-            if fields is None:
-                raise BadRowError(Reason.NOT_JSON, "no JSON object on this line")
+            if isinstance(fields, BadRowError):
+                raise fields
             yield number, read_pair(fields)
         except (BadRowError, MultiTurnError) as outcome:
             # A traceback would keep the whole raw row alive while a shared source is shuffled.
@@ -147,28 +126,51 @@ def shuffled(deck: Iterator[Outcome], target: str, seed: int) -> Iterator[Outcom
     return (cards[i] for i in order)
 
 
+def by_prompt(deck: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Return ``deck`` with the pairs of one prompt next to each other, where its first one is."""
+    groups: dict[str | int, list[Outcome]] = {}
+    for number, outcome in deck:
+        prompt = outcome.prompt if isinstance(outcome, Pair) else number
+        groups.setdefault(prompt, []).append((number, outcome))
+    return (card for group in groups.values() for card in group)
+
+
 def _fill(filled_set: FilledSet, deck: Iterator[Outcome], owners: dict[str, str]) -> None:
     """Draw rows until the set has its size, and enter its prompts into ``owners``."""
     for number, outcome in deck:
         filled_set.read += 1
         if isinstance(outcome, Pair):
-            outcome = _first_of_its_prompt(outcome, filled_set.name, owners)
+            outcome = _checked_for_repeats(outcome, filled_set, owners)
         if isinstance(outcome, MultiTurnError):
             filled_set.not_single_turn += 1
         elif isinstance(outcome, BadRowError):
             filled_set.dropped[outcome.reason] += 1
-            logger.warning("%s:%d: dropped: %s", location(filled_set.source), number, outcome)
+            if filled_set.dropped[outcome.reason] <= LOGGED:
+                logger.warning("%s:%d: dropped: %s", location(filled_set.source), number, outcome)
         else:
             owners[outcome.prompt] = filled_set.name
             filled_set.pairs[f"{filled_set.name}-{number:06d}"] = outcome
+            filled_set.texts.add(outcome)
             if len(filled_set.pairs) == filled_set.asked:
-                return
+                break
+    for reason, count in filled_set.dropped.items():
+        if count > LOGGED:
+            logger.warning(
+                "%s: dropped: %s: %d rows, of which the first %d are named above",
+                *(location(filled_set.source), reason, count, LOGGED),
+            )
 
 
-def _first_of_its_prompt(pair: Pair, name: str, owners: dict[str, str]) -> Pair | BadRowError:
-    owner = owners.get(pair.prompt)
+def _checked_for_repeats(
+    pair: Pair, filled_set: FilledSet, owners: dict[str, str]
+) -> Pair | BadRowError:
+    name, owner = filled_set.name, owners.get(pair.prompt)
     if owner is None:
         return pair
+    if owner == name and filled_set.source.get("repeated_prompts"):
+        if pair not in filled_set.texts:
+            return pair
+        return BadRowError(Reason.DUPLICATE_PAIR, f"an earlier row of {name} is this pair")
     if owner == name:
         return BadRowError(Reason.DUPLICATE_PROMPT, f"an earlier row of {name} has this prompt")
     return BadRowError(Reason.PROMPT_IN_OTHER_SET, f"{owner} has this prompt")
@@ -183,30 +185,21 @@ def _refuse_too_many_bad(
     [(commonest, count)] = dropped.most_common(1)
     raise UserError(
         f"{where}: {bad} of {selected} rows are bad ({bad / selected:.1%}), more than max_bad "
-        f"{max_bad:.1%}; commonest: {commonest} ({count}). The log names every row: fix them, "
-        "check the source's format and columns, or raise max_bad"
+        f"{max_bad:.1%}; commonest: {commonest} ({count}). The log names the first {LOGGED} of "
+        f"each reason: {FIXES.get(commonest, 'fix them')}, check the source's format and columns, "
+        "or raise max_bad"
     )
 
 
 def _require_pairs(where: str, filled_set: FilledSet) -> None:
     if not filled_set.pairs:
+        fix = "give it a source with more rows, or ask for fewer in the sets that share it"
+        if filled_set.not_single_turn == filled_set.read > 0:
+            fix = "set `multi_turn: true` in the source to take dialogues of several turns"
         raise UserError(
             f"{where}: no pair left (rows read {filled_set.read}, not single-turn "
-            f"{filled_set.not_single_turn}, dropped {filled_set.dropped.total()}); give it a "
-            "source with more rows, or ask for fewer in the sets that share it"
+            f"{filled_set.not_single_turn}, dropped {filled_set.dropped.total()}); {fix}"
         )
     if len(filled_set.pairs) < filled_set.asked:
         found = len(filled_set.pairs)
         logger.warning("%s: %d pairs where %d were asked", where, found, filled_set.asked)
-
-
-def counts(filled: Sequence[FilledSet]) -> dict[str, Any]:
-    """Return how many rows of these sets were read, dropped (by reason) and kept."""
-    return {
-        "asked": sum(part.asked for part in filled),
-        "read": sum(part.read for part in filled),
-        "not_single_turn": sum(part.not_single_turn for part in filled),
-        "selected": sum(part.selected for part in filled),
-        "dropped": dict(sum((part.dropped for part in filled), Counter[Reason]())),
-        "kept": sum(len(part.pairs) for part in filled),
-    }

@@ -1,7 +1,8 @@
 """What makes a row of a preference set usable, and the name of every reason why one is dropped."""
 
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +11,9 @@ class Reason(StrEnum):
     """Why a row is dropped; the spelling is that of ``report.json`` and of the log."""
 
     NOT_JSON = "not_json"
+    NOT_UTF8 = "not_utf8"
+    EQUAL_KEYS = "equal_keys"
+    TIE = "tie"
     MISSING_FIELD = "missing_field"
     NOT_TEXT = "not_text"
     BLANK_PROMPT = "blank_prompt"
@@ -17,11 +21,20 @@ class Reason(StrEnum):
     BLANK_RESPONSE = "blank_response"
     SAME_RESPONSE = "same_response"
     DUPLICATE_PROMPT = "duplicate_prompt"
+    DUPLICATE_PAIR = "duplicate_pair"
     PROMPT_IN_OTHER_SET = "prompt_in_other_set"
 
 
-REPEATS = frozenset({Reason.DUPLICATE_PROMPT, Reason.PROMPT_IN_OTHER_SET})
+REPEATS = frozenset({Reason.DUPLICATE_PROMPT, Reason.DUPLICATE_PAIR, Reason.PROMPT_IN_OTHER_SET})
 """Reasons that lie between rows; all others are faults of the row itself."""
+
+
+FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Characters that show nothing, though Unicode counts them as letters, marks or symbols."""
+
+
+NO_FAULTS = frozenset({Reason.TIE})
+"""Reasons that are no fault at all: the row says that neither response is better."""
 
 
 class BadRowError(Exception):
@@ -41,17 +54,20 @@ class Pair:
     prompt: str
     chosen: str
     rejected: str
+    first_preferred: bool = field(default=True, compare=False)
+    """Whether the row has the chosen response first; for the account alone."""
 
 
 def present(fields: Mapping[str, Any], column: str) -> Any:
     """Return a row's value in ``column``.
 
     Raises:
-        BadRowError: ``missing_field`` if the row has none, or null.
+        BadRowError: ``missing_field`` if the row has none, or null; it names the row's columns.
     """
     value = fields.get(column)
     if value is None:
-        raise BadRowError(Reason.MISSING_FIELD, f"no {column}")
+        found = ", ".join(fields) or "nothing"
+        raise BadRowError(Reason.MISSING_FIELD, f"no {column}; the row has {found}")
     return value
 
 
@@ -71,19 +87,37 @@ def as_text(value: Any, name: str) -> str:
     return value
 
 
+def visible(text: str) -> str:
+    """Return ``text`` as a reader sees it: composed (NFC), without what shows nothing.
+
+    That is format and control characters (zero-width spaces, joiners, marks of direction),
+    variation selectors and fillers, and surrounding white space.
+    """
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    return "".join(filter(_shows, unicodedata.normalize("NFC", text))).strip()
+
+
+def _shows(character: str) -> bool:
+    if character in FILLERS or "\ufe00" <= character <= "\ufe0f" or character >= "\U000e0000":
+        return False
+    return character.isspace() or unicodedata.category(character) not in {"Cf", "Cc"}
+
+
 def screened(pair: Pair) -> Pair:
     """Return ``pair`` if a preference can be learned from it.
 
     Raises:
         BadRowError: ``blank_prompt``, ``blank_response``, or ``same_response`` where chosen and
-            rejected differ in surrounding white space at most.
+            rejected differ at most in what a reader does not see: surrounding white space,
+            invisible characters, Unicode normal form.
     """
-    if not pair.prompt.strip():
-        raise BadRowError(Reason.BLANK_PROMPT, "the prompt is white space only")
-    responses = {"chosen": pair.chosen.strip(), "rejected": pair.rejected.strip()}
+    if not visible(pair.prompt):
+        raise BadRowError(Reason.BLANK_PROMPT, "the prompt has no visible character")
+    responses = {"chosen": visible(pair.chosen), "rejected": visible(pair.rejected)}
     for name, response in responses.items():
         if not response:
-            raise BadRowError(Reason.BLANK_RESPONSE, f"{name} is white space only")
+            raise BadRowError(Reason.BLANK_RESPONSE, f"{name} has no visible character")
     if responses["chosen"] == responses["rejected"]:
-        raise BadRowError(Reason.SAME_RESPONSE, "chosen and rejected are the same text")
+        raise BadRowError(Reason.SAME_RESPONSE, "chosen and rejected look the same")
     return pair

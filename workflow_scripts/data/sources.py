@@ -4,14 +4,18 @@ import gzip
 import json
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NotRequired, TypedDict, final
 
 from workflow_scripts.core.errors import UserError, first_line
+from workflow_scripts.data.preferences import Prefer
+from workflow_scripts.data.screening import BadRowError, Reason
 
-SourceRow = tuple[int, dict[str, Any] | None]
-"""A row's 1-based place in its source, and its fields; None where it is not a JSON object."""
+SourceRow = tuple[int, dict[str, Any] | BadRowError]
+"""A row's 1-based place in its source, and its fields, or why they cannot be read."""
 
 JSON_LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 
@@ -22,6 +26,9 @@ class _Common(TypedDict):
     config: NotRequired[str]
     data_dir: NotRequired[str]
     split: NotRequired[str]
+    prefer: NotRequired[Prefer]
+    multi_turn: NotRequired[bool]
+    repeated_prompts: NotRequired[bool]
 
 
 @final
@@ -66,7 +73,7 @@ def read_rows(source: RowSource) -> Iterator[SourceRow]:
         return _dataset_rows(source["hub"], source)
     path = Path(source["path"])
     if path.is_dir():
-        return _dataset_rows(str(path), source)
+        return _folder_rows(str(path), source)
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder; put it there or correct `path`")
     if path.name.endswith(JSON_LINES):
@@ -90,13 +97,28 @@ def _json_rows(path: Path) -> Iterator[SourceRow]:
         raise UserError(f"{path}: cannot be read ({reason}); fix or replace it") from error
 
 
-def _json_object(line: bytes) -> dict[str, Any] | None:
+def _json_object(line: bytes) -> dict[str, Any] | BadRowError:
     try:
         # A byte order mark is legal only at the start of a file, where editors put it.
-        value = json.loads(line.decode("utf-8-sig"))
+        value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_fields)
+    except UnicodeDecodeError:
+        return BadRowError(Reason.NOT_UTF8, "the line is in another encoding, perhaps latin-1")
+    except BadRowError as error:
+        return error.with_traceback(None)
     except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+        value = None
+    if isinstance(value, dict):
+        return value
+    return BadRowError(Reason.NOT_JSON, "no JSON object on this line")
+
+
+def _fields(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object's fields; of equal keys, JSON would keep the last in silence."""
+    fields = dict(items)
+    if len(fields) < len(items):
+        repeated = next(key for key, n in Counter(key for key, _ in items).items() if n > 1)
+        raise BadRowError(Reason.EQUAL_KEYS, f"{repeated!r} is given more than once")
+    return fields
 
 
 def _parquet_rows(path: Path) -> Iterator[SourceRow]:
@@ -115,7 +137,21 @@ def _parquet_rows(path: Path) -> Iterator[SourceRow]:
         raise UserError(f"{path}: cannot be read as Parquet ({reason}); replace it") from error
 
 
-def _dataset_rows(name: str, source: RowSource) -> Iterator[SourceRow]:
+def _folder_rows(folder: str, source: RowSource) -> Iterator[SourceRow]:
+    """Yield the rows of a local folder in hub format, of the files as they are now.
+
+    ``datasets`` takes a file of equal size and time for the one that it has in its cache, so the
+    cache is a new one each time.
+    """
+    from datasets import config
+
+    caches = Path(config.HF_DATASETS_CACHE)
+    caches.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="once-", dir=caches, ignore_cleanup_errors=True) as cache:
+        yield from _dataset_rows(folder, source, cache)
+
+
+def _dataset_rows(name: str, source: RowSource, cache: str | None = None) -> Iterator[SourceRow]:
     import datasets
     import pyarrow as pa
     from datasets.exceptions import DatasetsError
@@ -129,6 +165,7 @@ def _dataset_rows(name: str, source: RowSource) -> Iterator[SourceRow]:
             data_dir=source.get("data_dir"),
             split=source.get("split", "train"),
             revision=source.get("revision"),
+            cache_dir=cache,
         )
     except (OSError, ValueError, RuntimeError, pa.ArrowException, DatasetsError) as error:
         raise UserError(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from workflow_scripts.config.stage_settings import DataSettings, add_settings
 from workflow_scripts.core.files import write_json, write_table
-from workflow_scripts.data.pair_sets import counts, fill_sets
+from workflow_scripts.data.filled_sets import counts
+from workflow_scripts.data.pair_sets import fill_sets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
