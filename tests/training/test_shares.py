@@ -122,7 +122,8 @@ def test_a_step_computes_hardly_more_than_its_tokens_need(monkeypatch):
     sequences = random_pairs(lengths)
     rows = members(len(sequences), len(lengths))
     with torch.device("meta"):
-        config = GPT2Config(n_embd=XL, n_head=25, n_layer=2, num_labels=1)
+        config = GPT2Config(n_embd=XL, n_head=25, n_layer=2)
+        config.num_labels = 1
         model = AutoModelForSequenceClassification.from_config(config)
     scorer = PairScorer(model, Readout.REWARD)
 
