@@ -14,7 +14,7 @@ rule plan:
     conda:
         "../envs/analysis.yaml"
     params:
-        config=layers.standing_alone(LAYERS),
+        config=paths.CONFIGURATION,
         snakefile=workflow.main_snakefile,
         started_in=workflow.workdir_init,
         partitions=partitions_file,

@@ -45,6 +45,14 @@ def is_command():
     return bool(targets) and targets <= COMMANDS
 
 
+
+def write_configuration():
+    """Write the whole configuration to a file, which a command reads rather than a long argument."""
+    file = Path(paths.CONFIGURATION)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(layers.standing_alone(LAYERS), encoding="utf-8")
+
+
 if workflow.is_main_process:
     shown = workflow.output_settings
     terminal.attach(

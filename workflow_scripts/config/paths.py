@@ -19,6 +19,7 @@ RESULTS = "results"
 NAMES = f"{RESULTS}/.names/{{names}}.txt"
 STATES = f"{RESULTS}/.state"
 LOGS = f"{RESULTS}/logs"
+CONFIGURATION = f"{LOGS}/configuration.json"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
 WORLD = f"{RESULTS}/worlds/{{world}}"

@@ -1,7 +1,6 @@
 """Stage ``plan``: what would run now, on which GPUs, for how long, and what it leaves on disk."""
 
 import argparse
-import json
 import sys
 
 from rich.console import Console
@@ -10,6 +9,7 @@ from workflow_scripts.cluster.partitions import read_partitions
 from workflow_scripts.cluster.plan import notes, outputs, planned, table
 from workflow_scripts.config.experiment import load
 from workflow_scripts.config.layers import Layer
+from workflow_scripts.core.files import read_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_workflow_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what it takes to ask Snakemake for the state of the workflow."""
-    parser.add_argument("--config", type=json.loads, required=True, help="all of it, as JSON")
+    parser.add_argument("--config", type=read_json, required=True, help="all of it, a JSON file")
     parser.add_argument("--snakefile", required=True, help="the workflow's Snakefile")
     parser.add_argument("--started-in", required=True, help="where its profiles are looked for")
     parser.add_argument("--partitions", nargs="?", help="YAML file of the cluster's partitions")
