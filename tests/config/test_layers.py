@@ -42,6 +42,12 @@ def test_of_keys_of_which_one_is_given_the_last_layer_gives_it():
     assert loaded(over(models={"mistral-7b": {"path": "copies/mistral"}}))
 
 
+def test_a_layer_changes_a_part_of_what_the_one_below_gives():
+    below = Layer("demo.yaml", {"models": {"small": {"pretrain": {"corpus": "all", "steps": 9}}}})
+    above = Layer("tiny.yaml", {"models": {"small": {"pretrain": {"steps": 4}}}})
+    assert merged([below, above])["models"]["small"]["pretrain"] == {"corpus": "all", "steps": 4}
+
+
 def test_a_source_and_the_hardware_are_replaced_whole():
     source = {"path": "mine.jsonl", "format": "columns"}
     config = over(

@@ -72,7 +72,9 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -
     result = dict(below)
     for section, keys in _ONE_OF.items():
         if fnmatch.fnmatchcase(place, section) and any(_given(above.get(key)) for key in keys):
-            result = {key: value for key, value in result.items() if key not in keys}
+            # Of the one that it gives as well, it may change a part.
+            others = set(keys) - above.keys()
+            result = {key: value for key, value in result.items() if key not in others}
     for key, value in above.items():
         here = f"{place}.{key}".lstrip(".")
         if not _given(value):
