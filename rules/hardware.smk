@@ -36,10 +36,15 @@ def requested(output):
 def allocation(request):
     """Return the resources by which a cluster allocates a job, and the micro-batch that fits."""
     return {
-        "gpu": lambda wildcards, attempt: request(wildcards, attempt).gpu,
-        "gpu_model": lambda wildcards, attempt: (
-            request(wildcards, attempt).gpu_model if request(wildcards, attempt).gpu else None
+        "gpu": lambda wildcards, attempt: (
+            None if request(wildcards, attempt).gres else request(wildcards, attempt).gpu
         ),
+        "gpu_model": lambda wildcards, attempt: (
+            request(wildcards, attempt).slurm_type or None
+            if request(wildcards, attempt).gpu and not request(wildcards, attempt).gres
+            else None
+        ),
+        "gres": lambda wildcards, attempt: request(wildcards, attempt).gres,
         "mem_mb": lambda wildcards, attempt: (
             request(wildcards, attempt).mem_mb // request(wildcards, attempt).nodes
         ),
@@ -96,8 +101,10 @@ def launcher(request):
     if request.ranks == 1:
         return "exec python -m workflow_scripts"
     if "SLURM_JOB_ID" in os.environ:
+        gpus = f"--gres={request.gres}" if request.gres else f"--gpus={request.gpu}"
         return (
-            f"exec srun --ntasks={request.ranks} --nodes={request.nodes} --gpus={request.gpu} "
+            f"exec srun --ntasks={request.ranks} --nodes={request.nodes} {gpus} "
+            f"--ntasks-per-node={request.ranks // request.nodes} "
             f"--cpus-per-task={EXECUTION.threads} --kill-on-bad-exit=1 python -m workflow_scripts"
         )
     return f"exec python -m workflow_scripts.launch --ranks {request.ranks} --"

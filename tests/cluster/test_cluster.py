@@ -14,7 +14,7 @@ from tests.shared.workflows import ROOT, command, snakemake
 from workflow_scripts.cluster import hardware, plan, work
 from workflow_scripts.cluster.partitions import partition_for, read_partitions
 from workflow_scripts.config import experiment, matrix, paths
-from workflow_scripts.config.layers import read_layers
+from workflow_scripts.config.layers import Layer, read_layers
 from workflow_scripts.core.errors import UserError
 
 PAPER = ("--profile", "slurm")
@@ -165,6 +165,27 @@ def test_records_of_finished_trainings_replace_the_estimate(
     assert plan.gpu_hours(found.works[:1]) == pytest.approx(1.0)
     assert plan.gpu_hours(found.works[1:]) == pytest.approx(3.0)  # three epochs
     assert found.bytes == 2 * 4 * 124_439_808
+
+
+@pytest.mark.parametrize(
+    ("slurm_type", "gres"), [(None, "gpu:a800:4"), ("A800_80GB", "gpu:A800_80GB:4"), ("", "gpu:4")]
+)
+def test_a_training_on_two_nodes_and_its_readouts_ask_for_the_gpus_of_each(
+    slurm_type: str | None, gres: str
+):
+    layers = read_layers([ROOT / "config.yaml"], {})
+    a800 = {"memory_gb": 80, "bf16_tflops": 312, "per_node": 8, "slurm_type": slurm_type}
+    spread = {"gpu_model": "a800", "gpus": 8, "nodes": 2}
+    more = Layer("more.yaml", {"hardware": {"a800": a800}, "models": {"gpt2": spread}})
+    config = experiment.load([*layers, more])
+    fields = {"target": "harmlessness", "model": "gpt2", "scenario": "dpo", "seed": "0"}
+    costs = work.Costs(config)
+    for output in (f"{paths.GROUND_TRUTH}/train.json", paths.CEILING_PREDICTIONS):
+        assert costs.request(output, fields).gres == gres
+    assert (
+        costs.request(f"{paths.GROUND_TRUTH}/train.json", fields | {"model": "gpt2-xl"}).gres
+        is None
+    )
 
 
 def test_preflight_without_a_cluster_says_how_to_run_it(tmp_path: Path):

@@ -94,6 +94,31 @@ def test_plan_counts_what_would_run(clone: Clone):
     assert "Slurm jobs: 10." in ran.stdout
 
 
+def test_each_of_two_nodes_gives_half_of_the_gpus(clone: Clone):
+    command = clone.command(
+        "--", "results/models/small", configuration=("tests/slurm/two_nodes.yaml",)
+    )
+    running = subprocess.Popen(
+        command,
+        cwd=clone.folder,
+        env=clone.slurm.environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(running, lambda: bool(jobs_on(clone, "a800", "pretrain")))
+        [job] = jobs_on(clone, "a800", "pretrain")
+        shown = clone.slurm.run("scontrol", "show", "job", "--detail", job)
+    finally:
+        os.killpg(running.pid, signal.SIGINT)
+        running.communicate(timeout=120)
+    wait_for(None, lambda: not clone.slurm.run("squeue", "-h"))
+    # Nodes with the same are on one line.
+    assert re.findall(r" Nodes=(\S+) .*GRES=gpu:a800:(\d+)", shown) == [("a800,a800-2", "4")]
+
+
 def test_the_whole_dag_runs_and_nothing_is_left_to_do(whole: Clone):
     assert (whole.folder / "results/report/index.html").exists()
     assert NOTHING in whole.run("-n").stdout

@@ -31,6 +31,8 @@ class Request:
     Attributes:
         gpu: GPUs over all nodes, one rank each; 0 for a training on the CPU, one rank.
         gpu_model: one of the configuration's `hardware`.
+        slurm_type: what Slurm calls it; empty where it gives GPUs no type.
+        gpus_per_node: GPUs of each node of a job on several nodes; 0 for a job on one.
         nodes: machines.
         zero: DeepSpeed's ZeRO stage; 0 is none.
         offload: whether the optimizer's state is in the host's memory.
@@ -42,6 +44,8 @@ class Request:
 
     gpu: int
     gpu_model: str
+    slurm_type: str
+    gpus_per_node: int
     nodes: int
     zero: Zero
     offload: bool
@@ -54,6 +58,13 @@ class Request:
     def ranks(self) -> int:
         """Processes that train together."""
         return max(1, self.gpu)
+
+    @property
+    def gres(self) -> str | None:
+        """The GPUs of each node in Slurm's words: it spreads a total as it likes, 7 and 1 of 8."""
+        if not self.gpus_per_node:
+            return None
+        return ":".join(filter(None, ("gpu", self.slurm_type, str(self.gpus_per_node))))
 
 
 def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Request:
@@ -74,6 +85,8 @@ def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
     return Request(
         gpu=0 if section.gpus == 0 else layout.ranks,
         gpu_model=name,
+        slurm_type=slurm_type(config, name),
+        gpus_per_node=_per_node(layout, section),
         nodes=section.nodes,
         zero=layout.zero,
         offload=layout.offload,
@@ -99,6 +112,9 @@ def scoring(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
     return Request(
         gpu=min(1, layout.ranks if section.gpus is None else section.gpus),
         gpu_model=name,
+        slurm_type=slurm_type(config, name),
+        # It runs in the job of its training, all parts of which ask for GPUs alike.
+        gpus_per_node=_per_node(layout, section),
         nodes=1,
         zero=0,
         offload=False,
@@ -107,6 +123,16 @@ def scoring(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
         mem_mb=growth * math.ceil(memory.host(shape, alone) / 1e6),
         runtime_min=growth * (START_MINUTES + math.ceil(TIME_MARGIN * seconds / 60)),
     )
+
+
+def slurm_type(config: Config, gpu_model: str) -> str:
+    """Return what Slurm calls a GPU model; empty where it gives GPUs no type."""
+    named = config.hardware[gpu_model].slurm_type
+    return gpu_model if named is None else named
+
+
+def _per_node(layout: Layout, model: Model) -> int:
+    return layout.ranks // model.nodes if model.nodes > 1 else 0
 
 
 def training_seconds(config: Config, model: str, tokens: int) -> float:

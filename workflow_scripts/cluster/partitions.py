@@ -53,6 +53,6 @@ def partition_for(
         for partition in partitions
         if gpus <= partition.max_gpu
         and nodes <= partition.max_nodes
-        and (not partition.gpu_models or gpu_model in partition.gpu_models)
+        and (not (gpu_model and partition.gpu_models) or gpu_model in partition.gpu_models)
     )
     return next(fitting, None)

@@ -153,7 +153,7 @@ def table(config: Config, plan: WorkflowPlan, partitions: Sequence[Partition]) -
             continue
         gpus = max(item.gpus for item in works)
         request = hardware.request(config, model, tokens=1)
-        partition = partition_for(partitions, request.gpu_model, gpus, request.nodes)
+        partition = partition_for(partitions, request.slurm_type, gpus, request.nodes)
         shown.add_row(
             model,
             f"{gpus} x {request.gpu_model}" if gpus else "none",

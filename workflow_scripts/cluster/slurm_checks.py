@@ -30,22 +30,23 @@ class Demand:
     """What trainings of one kind ask for: a number of GPUs of a model, over a number of nodes."""
 
     gpu_model: str
+    slurm_type: str
     gpus: int
     nodes: int
     models: tuple[str, ...]
 
     def partition(self, partitions: Sequence[Partition]) -> Partition | None:
         """Return the partition whose jobs may have that many."""
-        return partition_for(partitions, self.gpu_model, self.gpus, self.nodes)
+        return partition_for(partitions, self.slurm_type, self.gpus, self.nodes)
 
 
 def demands(config: Config) -> list[Demand]:
     """Return what the trainings of the matrix ask for, without repetitions."""
-    wanted: dict[tuple[str, int, int], list[str]] = {}
+    wanted: dict[tuple[str, str, int, int], list[str]] = {}
     for name in sorted({model for pair in config.matrix.weak_strong for model in pair}):
         request = hardware.request(config, name, tokens=1)
         if request.gpu:
-            key = (request.gpu_model, request.gpu, request.nodes)
+            key = (request.gpu_model, request.slurm_type, request.gpu, request.nodes)
             wanted.setdefault(key, []).append(name)
     return [Demand(*key, tuple(models)) for key, models in sorted(wanted.items())]
 
@@ -72,7 +73,9 @@ def partition_findings(
                 "these in config.yaml"
             )
             yield Finding(check, f"no partition for {models}", fix)
-        elif present.get(partition.name, {}).get(demand.gpu_model, 0) < demand.gpus // demand.nodes:
+        elif (
+            present.get(partition.name, {}).get(demand.slurm_type, 0) < demand.gpus // demand.nodes
+        ):
             fix = "ask for fewer gpus, or more nodes, in config.yaml"
             yield Finding(check, f"no node of {partition.name} has that many, for {models}", fix)
         else:
@@ -88,10 +91,10 @@ def _partition_finding(
         return Finding(check, f"the cluster has none, only {names}", f"rename it in {file}")
     gpus = present[partition.name]
     if lacking := [model for model in partition.gpu_models if model not in gpus]:
-        has = ", ".join(sorted(gpus)) or "none"
+        has = ", ".join(model or "untyped ones" for model in sorted(gpus)) or "none"
         found = f"its nodes have no GPU model {', '.join(lacking)}, only {has}"
         return Finding(check, found, f"correct available_gpu_models in {file}")
-    has = ", ".join(f"{count} x {model}" for model, count in sorted(gpus.items()))
+    has = ", ".join(f"{count} x {model or 'GPU'}" for model, count in sorted(gpus.items()))
     return Finding(check, f"a node has {has}" if has else "no GPUs")
 
 
@@ -104,7 +107,7 @@ def _gpus_by_partition() -> dict[str, dict[str, int]]:
     for line in listed.splitlines():
         name, gres = line.split("|", 1)
         most = gpus.setdefault(name, {})
-        for model, count in re.findall(r"gpu:([\w.]+):(\d+)", gres):
+        for model, count in re.findall(r"\bgpu:(?:([^:,(]+):)?(\d+)", gres):
             most[model] = max(most.get(model, 0), int(count))
     return gpus
 
@@ -136,16 +139,21 @@ def node_findings(
     for demand in demands(config):
         partition = demand.partition(partitions)
         if partition is not None:
-            in_use[partition.name, demand.gpu_model] = None
+            in_use[partition.name, demand.slurm_type] = None
     Path(paths.RESULTS).mkdir(exist_ok=True)
-    for partition_name, gpu_model in in_use:
-        yield from _node_findings(partition_name, gpu_model, account)
+    for partition_name, slurm_type in in_use:
+        yield from _node_findings(partition_name, slurm_type, account)
 
 
-def _node_findings(partition: str, gpu_model: str, account: str | None) -> Iterator[Finding]:
+def _node_findings(partition: str, slurm_type: str, account: str | None) -> Iterator[Finding]:
     mark = Path(f"{paths.RESULTS}/.preflight-{partition}-{os.getpid()}")
     printed = run_slurm(
-        *("srun", "--quiet", f"--partition={partition}", f"--gpus={gpu_model}:1"),
+        *(
+            "srun",
+            "--quiet",
+            f"--partition={partition}",
+            f"--gpus={slurm_type}:1" if slurm_type else "--gpus=1",
+        ),
         *("--ntasks=1", "--mem=4G", *([f"--account={account}"] if account else [])),
         *(f"--time={PATIENCE_MINUTES}", f"--immediate={60 * PATIENCE_MINUTES}"),
         *(sys.executable, "-c", _ON_NODE, str(mark.absolute())),
@@ -164,6 +172,6 @@ def _node_findings(partition: str, gpu_model: str, account: str | None) -> Itera
     count, name = last_line(printed).split("|")
     if count == "0":
         fix = "check CUDA_VISIBLE_DEVICES, the driver (`nvidia-smi` there) and torch's build"
-        yield Finding(check, f"torch sees no GPU where Slurm gave one {gpu_model}", fix)
+        yield Finding(check, f"torch sees no GPU where Slurm gave one {slurm_type}".rstrip(), fix)
     else:
         yield Finding(check, f"torch sees {count} x {name}")

@@ -110,7 +110,9 @@ class Costs:
         """
         job = JOBS[output]
         model, count = fields[job.model], job.tokens(self._config, fields)
-        if not job.trains or self._trains_head_alone(fields):
+        if output == paths.FEATURES or self._trains_head_alone(fields):
+            return replace(self._scoring(model, count, attempt), gpus_per_node=0)
+        if not job.trains:
             return self._scoring(model, count, attempt)
         request = self._training(model, count, attempt)
         return (

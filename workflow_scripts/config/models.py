@@ -141,3 +141,5 @@ class Gpu(Settings):
     """Dense bfloat16 peak, in 10^12 operations a second."""
     per_node: Count
     """GPUs in a node."""
+    slurm_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]*$")] | None = None
+    """What Slurm calls it, if not its key: `a40` of `gpu:a40:4`; "" where GPUs have no type."""
