@@ -12,7 +12,7 @@ from tests.shared import joblog
 from tests.shared.joblog import Job
 from tests.shared.workflows import ROOT, command, snakemake
 from workflow_scripts.cluster import hardware, plan, work
-from workflow_scripts.cluster.partitions import partition_for, read_partitions
+from workflow_scripts.cluster.partitions import Ask, partition_for, read_partitions
 from workflow_scripts.config import experiment, matrix, paths
 from workflow_scripts.config.layers import Layer, read_layers
 from workflow_scripts.core.errors import UserError
@@ -200,7 +200,7 @@ def test_preflight_without_a_cluster_says_how_to_run_it(tmp_path: Path):
 def test_partitions_are_found_by_gpu_model_and_number(tmp_path: Path):
     partitions = read_partitions(str(ROOT / "profiles/slurm/partitions.yaml"))
     names = {
-        asked: getattr(partition_for(partitions, *asked), "name", None)
+        asked: getattr(partition_for(partitions, Ask(*asked)), "name", None)
         for asked in [
             ("a40", 4),
             ("a40", 5),
@@ -214,6 +214,20 @@ def test_partitions_are_found_by_gpu_model_and_number(tmp_path: Path):
         **{("a40", 4): "a40", ("a800", 8): "a800", ("a800", 16, 2): "a800"},
         **dict.fromkeys([("a40", 5), ("a40", 4, 2), ("h100", 1)]),
     }
+    debug = "a40-debug: {available_gpu_models: [a40], max_gpu: 4, max_runtime: 30m}"
+    long = "a40: {available_gpu_models: [a40], max_gpu: 4, max_runtime: 1d, max_mem_mb: 64000}"
+    file = tmp_path / "partitions.yaml"
+    file.write_text(f"partitions:\n  {debug}\n  {long}\n")
+    partitions = read_partitions(str(file))
+    for minutes, mem_mb, name in [
+        (25, 8000, "a40-debug"),
+        (191, 8000, "a40"),
+        (5000, 8000, "a40"),  # longer than any: the longest
+        (191, 128_000, "a40-debug"),
+    ]:
+        found = partition_for(partitions, Ask("a40", 1, mem_mb=mem_mb, runtime_min=minutes))
+        assert found is not None
+        assert found.name == name
     (tmp_path / "other.yaml").write_text("a40: {}")
     with pytest.raises(UserError, match=r"other.yaml: no `partitions`"):
         read_partitions(str(tmp_path / "other.yaml"))

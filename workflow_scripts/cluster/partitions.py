@@ -1,58 +1,89 @@
-"""A profile's partitions.yaml: the limits and GPU models of a cluster's partitions."""
+"""A profile's partitions.yaml, read and chosen from as Snakemake's Slurm plugin does."""
 
-import math
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import yaml
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.core.errors import UserError, first_line
 
+if TYPE_CHECKING:
+    from snakemake_executor_plugin_slurm.partitions import Partition
+
+_UNHEARD: Any = logging.getLogger(f"{__name__}.unheard")
+"""What the plugin says of each choice goes nowhere."""
+_UNHEARD.addHandler(logging.NullHandler())
+_UNHEARD.propagate = False
+
 
 @dataclass(frozen=True)
-class Partition:
-    """A partition: its GPU models, and the most GPUs and nodes of a job."""
+class Ask:
+    """What of a job decides its partition.
 
-    name: str
-    gpu_models: tuple[str, ...]
-    max_gpu: int
-    max_nodes: float
+    Attributes:
+        slurm_type: what Slurm calls its GPUs; empty where they have no type.
+        gpus: GPUs over all nodes.
+        nodes: machines.
+        mem_mb: the host's memory on each node, in MB.
+        runtime_min: its time limit, in minutes.
+        threads: CPUs of each task.
+    """
+
+    slurm_type: str
+    gpus: int
+    nodes: int = 1
+    mem_mb: int = 0
+    runtime_min: int = 0
+    threads: int = 1
+
+    @property
+    def name(self) -> str:
+        """What the plugin calls the job."""
+        return f"{self.gpus} x {self.slurm_type}"
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """The resources of the job's rule, as rules/hardware.smk sets them."""
+        return {
+            "gpu": self.gpus,
+            "gpu_model": self.slurm_type or None,
+            # A job of one rank asks for no number of nodes.
+            "nodes": self.nodes if self.gpus > 1 else 0,
+            "mem_mb": self.mem_mb,
+            "runtime": self.runtime_min,
+        }
 
 
-def read_partitions(path: str) -> list[Partition]:
+def read_partitions(path: str) -> "list[Partition]":
     """Read the file as Snakemake's Slurm plugin does.
 
     Raises:
         UserError: if it cannot be read, or has no `partitions`.
     """
+    from snakemake_executor_plugin_slurm.partitions import read_partition_file
+    from snakemake_interface_common.exceptions import WorkflowError
+
     try:
-        with open(path, encoding="utf-8") as file:
-            sections = yaml.safe_load(file)["partitions"].items()
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        return read_partition_file(Path(path))
+    except (OSError, WorkflowError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"{path}: no `partitions` can be read from it ({first_line(error)}); write the file as "
             "profiles/slurm/partitions.yaml shows"
         ) from error
-    return [
-        Partition(
-            str(name),
-            tuple(limits.get("available_gpu_models", ())),
-            int(limits.get("max_gpu", 0)),
-            limits.get("max_nodes", math.inf),
-        )
-        for name, limits in sections
-    ]
 
 
-def partition_for(
-    partitions: Sequence[Partition], gpu_model: str, gpus: int, nodes: int = 1
-) -> Partition | None:
-    """Return the first partition whose jobs may have as many GPUs of a model on as many nodes."""
-    fitting = (
-        partition
-        for partition in partitions
-        if gpus <= partition.max_gpu
-        and nodes <= partition.max_nodes
-        and (not (gpu_model and partition.gpu_models) or gpu_model in partition.gpu_models)
-    )
-    return next(fitting, None)
+def partition_for(partitions: "Sequence[Partition]", ask: Ask) -> "Partition | None":
+    """Return the partition that the plugin chooses for a job, None if the job fits in none.
+
+    A job that runs longer than any partition that it fits otherwise is in that of the longest.
+    """
+    from snakemake_executor_plugin_slurm.partitions import get_best_partition
+
+    job: Any = ask
+    name = get_best_partition(list(partitions), job, _UNHEARD)
+    if name is not None:
+        return next(partition for partition in partitions if partition.name == name)
+    untimed: Any = replace(ask, runtime_min=0)
+    fitting = (p for p in partitions if p.score_job_fit(untimed) is not None)
+    return max(fitting, key=lambda partition: partition.limits.max_runtime, default=None)

@@ -9,17 +9,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from workflow_scripts.cluster import hardware, work
-from workflow_scripts.cluster.partitions import Partition, partition_for
+from workflow_scripts.cluster.partitions import Ask, partition_for
 from workflow_scripts.cluster.work import Work
 from workflow_scripts.config import matrix, paths
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.core.errors import UserError, last_line
 from workflow_scripts.core.files import read_json
+
+if TYPE_CHECKING:
+    from snakemake_executor_plugin_slurm.partitions import Partition
 
 GB = 1e9
 
@@ -139,13 +142,40 @@ def gpu_hours(works: Iterable[Work]) -> float:
     return sum(item.seconds * max(1, item.gpus) for item in works) / 3600
 
 
-def table(config: Config, plan: WorkflowPlan, partitions: Sequence[Partition]) -> Table:
+def longest_jobs(config: Config, works: Iterable[Work]) -> dict[str, int]:
+    """Return by model the minutes that its longest job asks for: a training and its readouts."""
+    minutes: dict[tuple[str, str], int] = defaultdict(int)
+    for item in works:
+        asks = hardware.request if item.trains else hardware.scoring
+        asked = asks(config, item.model, tokens=item.tokens)
+        minutes[item.model, item.folder] += asked.runtime_min
+    longest: dict[str, int] = {}
+    for (model, _), limit in minutes.items():
+        longest[model] = max(limit, longest.get(model, 0))
+    return longest
+
+
+def ask(config: Config, model: str, minutes: int) -> Ask:
+    """Return what decides the partition of a model's trainings."""
+    request = hardware.request(config, model, tokens=1)
+    return Ask(
+        slurm_type=request.slurm_type,
+        gpus=request.gpu,
+        nodes=request.nodes,
+        mem_mb=request.mem_mb // request.nodes,
+        runtime_min=minutes,
+        threads=config.execution.threads,
+    )
+
+
+def table(config: Config, plan: WorkflowPlan, partitions: "Sequence[Partition]") -> Table:
     """Return a row a model: its GPUs, its partition, its trainings and GPU-hours."""
     shown = Table(title="What would run now", title_justify="left")
     for column in ("model", "GPUs", "partition"):
         shown.add_column(column)
     for column in ("trainings", "GPU-hours", "GPU-hours by"):
         shown.add_column(column, justify="right")
+    longest = longest_jobs(config, plan.works)
     for model in config.models:
         works = [item for item in plan.works if item.model == model]
         trainings = [item for item in works if item.trains]
@@ -153,7 +183,7 @@ def table(config: Config, plan: WorkflowPlan, partitions: Sequence[Partition]) -
             continue
         gpus = max(item.gpus for item in works)
         request = hardware.request(config, model, tokens=1)
-        partition = partition_for(partitions, request.slurm_type, gpus, request.nodes)
+        partition = partition_for(partitions, ask(config, model, longest[model]))
         shown.add_row(
             model,
             f"{gpus} x {request.gpu_model}" if gpus else "none",

@@ -4,16 +4,22 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workflow_scripts.cluster import hardware
 from workflow_scripts.cluster.findings import Finding, run_slurm
-from workflow_scripts.cluster.partitions import Partition, partition_for
+from workflow_scripts.cluster.partitions import Ask, partition_for
+from workflow_scripts.cluster.plan import ask, longest_jobs
+from workflow_scripts.cluster.work import Work
 from workflow_scripts.config import paths
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.core.errors import UserError, last_line
+
+if TYPE_CHECKING:
+    from snakemake_executor_plugin_slurm.partitions import Partition
 
 PATIENCE_MINUTES = 2
 """How long to wait for a node."""
@@ -27,32 +33,46 @@ _ON_NODE = (
 
 @dataclass(frozen=True)
 class Demand:
-    """What trainings of one kind ask for: a number of GPUs of a model, over a number of nodes."""
+    """What trainings of one kind ask for: a number of GPUs of a model, over a number of nodes.
+
+    Attributes:
+        gpu_model: one of the configuration's `hardware`.
+        slurm_type: what Slurm calls it.
+        gpus: GPUs over all nodes.
+        nodes: machines.
+        asks: what decides the partition of each model's trainings.
+    """
 
     gpu_model: str
     slurm_type: str
     gpus: int
     nodes: int
-    models: tuple[str, ...]
+    asks: dict[str, Ask]
 
-    def partition(self, partitions: Sequence[Partition]) -> Partition | None:
-        """Return the partition whose jobs may have that many."""
-        return partition_for(partitions, self.slurm_type, self.gpus, self.nodes)
+    def partitions(self, partitions: "Sequence[Partition]") -> "dict[str, Partition | None]":
+        """Return by model the partition in which it is trained."""
+        return {model: partition_for(partitions, asked) for model, asked in self.asks.items()}
 
 
-def demands(config: Config) -> list[Demand]:
-    """Return what the trainings of the matrix ask for, without repetitions."""
-    wanted: dict[tuple[str, str, int, int], list[str]] = {}
+def demands(config: Config, works: Iterable[Work]) -> list[Demand]:
+    """Return what the trainings of the matrix ask for, without repetitions.
+
+    Args:
+        config: the whole configuration.
+        works: what would run now.
+    """
+    longest = longest_jobs(config, works)
+    wanted: dict[tuple[str, str, int, int], dict[str, Ask]] = {}
     for name in sorted({model for pair in config.matrix.weak_strong for model in pair}):
         request = hardware.request(config, name, tokens=1)
         if request.gpu:
             key = (request.gpu_model, request.slurm_type, request.gpu, request.nodes)
-            wanted.setdefault(key, []).append(name)
-    return [Demand(*key, tuple(models)) for key, models in sorted(wanted.items())]
+            wanted.setdefault(key, {})[name] = ask(config, name, longest.get(name, 0))
+    return [Demand(*key, asks) for key, asks in sorted(wanted.items())]
 
 
 def partition_findings(
-    config: Config, partitions: Sequence[Partition], file: str
+    config: Config, works: Iterable[Work], partitions: "Sequence[Partition]", file: str
 ) -> Iterator[Finding]:
     """Compare the partitions of ``file`` with the cluster's, and what models ask for with both.
 
@@ -61,36 +81,48 @@ def partition_findings(
     """
     present = _gpus_by_partition()
     yield from (_partition_finding(partition, present, file) for partition in partitions)
-    for demand in demands(config):
+    for demand in demands(config, works):
         check = f"{demand.gpus} x {demand.gpu_model}"
         if demand.nodes > 1:
             check += f" on {demand.nodes} nodes"
-        models = ", ".join(demand.models)
-        partition = demand.partition(partitions)
-        if partition is None:
-            fix = (
-                f"raise max_gpu or max_nodes in {file}, or change gpu_model, gpus or nodes of "
-                "these in config.yaml"
-            )
-            yield Finding(check, f"no partition for {models}", fix)
-        elif (
-            present.get(partition.name, {}).get(demand.slurm_type, 0) < demand.gpus // demand.nodes
-        ):
-            fix = "ask for fewer gpus, or more nodes, in config.yaml"
-            yield Finding(check, f"no node of {partition.name} has that many, for {models}", fix)
-        else:
-            yield Finding(check, f"{partition.name}, for {models}")
+        by_partition: dict[str | None, list[str]] = {}
+        for model, partition in demand.partitions(partitions).items():
+            by_partition.setdefault(partition and partition.name, []).append(model)
+        for name, of_model in by_partition.items():
+            yield _demand_finding(demand, check, name, ", ".join(of_model), present, file)
+
+
+def _demand_finding(
+    demand: Demand,
+    check: str,
+    partition: str | None,
+    models: str,
+    present: dict[str, dict[str, int]],
+    file: str,
+) -> Finding:
+    if partition is None:
+        fix = (
+            f"raise max_gpu, max_nodes, max_mem_mb or max_threads in {file}, or change gpu_model, "
+            "gpus or nodes of these in config.yaml"
+        )
+        return Finding(check, f"no partition for {models}", fix)
+    if present.get(partition, {}).get(demand.slurm_type, 0) < demand.gpus // demand.nodes:
+        fix = "ask for fewer gpus, or more nodes, in config.yaml"
+        return Finding(check, f"no node of {partition} has that many, for {models}", fix)
+    return Finding(check, f"{partition}, for {models}")
 
 
 def _partition_finding(
-    partition: Partition, present: dict[str, dict[str, int]], file: str
+    partition: "Partition", present: dict[str, dict[str, int]], file: str
 ) -> Finding:
     check = f"partition {partition.name}"
     if partition.name not in present:
         names = ", ".join(sorted(present))
         return Finding(check, f"the cluster has none, only {names}", f"rename it in {file}")
     gpus = present[partition.name]
-    if lacking := [model for model in partition.gpu_models if model not in gpus]:
+    if lacking := [
+        model for model in partition.limits.available_gpu_models or () if model not in gpus
+    ]:
         has = ", ".join(model or "untyped ones" for model in sorted(gpus)) or "none"
         found = f"its nodes have no GPU model {', '.join(lacking)}, only {has}"
         return Finding(check, found, f"correct available_gpu_models in {file}")
@@ -132,13 +164,12 @@ def account_finding(account: str | None) -> Finding:
 
 
 def node_findings(
-    config: Config, partitions: Sequence[Partition], account: str | None
+    config: Config, works: Iterable[Work], partitions: "Sequence[Partition]", account: str | None
 ) -> Iterator[Finding]:
     """Write into results/ from a node of each partition in use, and have torch count its GPUs."""
     in_use = {}
-    for demand in demands(config):
-        partition = demand.partition(partitions)
-        if partition is not None:
+    for demand in demands(config, works):
+        for partition in filter(None, demand.partitions(partitions).values()):
             in_use[partition.name, demand.slurm_type] = None
     Path(paths.RESULTS).mkdir(exist_ok=True)
     for partition_name, slurm_type in in_use:

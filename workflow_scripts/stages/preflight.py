@@ -46,13 +46,14 @@ def run(args: argparse.Namespace) -> None:
     config = load([Layer("--config", args.config)])
     partitions = read_partitions(args.partitions)
     pending = outputs(args.config, args.snakefile, args.started_in)
+    plan = planned(config, pending)
     findings = [
-        *partition_findings(config, partitions, args.partitions),
+        *partition_findings(config, plan.works, partitions, args.partitions),
         account_finding(args.account),
-        *node_findings(config, partitions, args.account),
+        *node_findings(config, plan.works, partitions, args.account),
         *model_findings(config),
         *data_findings(config),
-        disk_finding(planned(config, pending).bytes),
+        disk_finding(plan.bytes),
     ]
     table = Table(show_header=False, box=None)
     for finding in findings:
