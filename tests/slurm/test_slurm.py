@@ -119,6 +119,27 @@ def test_each_of_two_nodes_gives_half_of_the_gpus(clone: Clone):
     assert re.findall(r" Nodes=(\S+) .*GRES=gpu:a800:(\d+)", shown) == [("a800,a800-2", "4")]
 
 
+def test_a_job_that_is_cancelled_ends_the_run_and_other_cells_go_on(clone: Clone):
+    command = clone.command("--retries", "0", "--", "results/models/small", "results/models/middle")
+    running = subprocess.Popen(
+        command,
+        cwd=clone.folder,
+        env=clone.slurm.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(running, lambda: len(jobs_on(clone, "a40", "pretrain")) == 2)
+    listed = clone.slurm.run("squeue", "-h", "-o", "%i %k").splitlines()
+    [small] = [line.split()[0] for line in listed if line.endswith("small")]
+    clone.slurm.run("scancel", small)
+    _, told = running.communicate(timeout=180)
+    assert running.returncode != 0
+    assert f"SLURM-job '{small}' failed, SLURM status is: 'CANCELLED'" in told
+    assert (clone.folder / "results/models/middle").exists()
+    assert not (clone.folder / "results/models/small").exists()
+
+
 def test_the_whole_dag_runs_and_nothing_is_left_to_do(whole: Clone):
     assert (whole.folder / "results/report/index.html").exists()
     assert NOTHING in whole.run("-n").stdout
