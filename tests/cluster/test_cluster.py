@@ -228,6 +228,11 @@ def test_partitions_are_found_by_gpu_model_and_number(tmp_path: Path):
         found = partition_for(partitions, Ask("a40", 1, mem_mb=mem_mb, runtime_min=minutes))
         assert found is not None
         assert found.name == name
+    config = paper()
+    path = "results/ground_truth/harmlessness/reward_model/mistral-7b/seed0/train.json"
+    works = [one for one in [work.Costs(config).of(path)] if one]
+    with pytest.raises(UserError, match=r"no partition for the trainings of mistral-7b; raise max"):
+        plan.check_partitions(config, works, partitions, str(file))
     (tmp_path / "other.yaml").write_text("a40: {}")
     with pytest.raises(UserError, match=r"other.yaml: no `partitions`"):
         read_partitions(str(tmp_path / "other.yaml"))

@@ -168,6 +168,27 @@ def ask(config: Config, model: str, minutes: int) -> Ask:
     )
 
 
+def check_partitions(
+    config: Config, works: Iterable[Work], partitions: "Sequence[Partition]", file: str
+) -> None:
+    """Check that each model's trainings fit a partition.
+
+    Raises:
+        UserError: naming the models that fit none.
+    """
+    unfit = [
+        model
+        for model, minutes in longest_jobs(config, works).items()
+        if partition_for(partitions, ask(config, model, minutes)) is None
+    ]
+    if unfit:
+        raise UserError(
+            f"{file}: no partition for the trainings of {', '.join(unfit)}; raise max_gpu, "
+            "max_nodes, max_mem_mb or max_threads there, or change gpu_model, gpus or nodes of "
+            f"models.{unfit[0]} in config.yaml"
+        )
+
+
 def table(config: Config, plan: WorkflowPlan, partitions: "Sequence[Partition]") -> Table:
     """Return a row a model: its GPUs, its partition, its trainings and GPU-hours."""
     shown = Table(title="What would run now", title_justify="left")

@@ -6,7 +6,7 @@ import sys
 from rich.console import Console
 
 from workflow_scripts.cluster.partitions import read_partitions
-from workflow_scripts.cluster.plan import notes, outputs, planned, table
+from workflow_scripts.cluster.plan import check_partitions, notes, outputs, planned, table
 from workflow_scripts.config.experiment import load
 from workflow_scripts.config.layers import Layer
 from workflow_scripts.core.files import read_json
@@ -29,7 +29,8 @@ def run(args: argparse.Namespace) -> None:
     """Print the plan.
 
     Raises:
-        UserError: if the configuration or the partitions' file cannot be read, or Snakemake fails.
+        UserError: if the configuration or the partitions' file cannot be read, Snakemake fails,
+            or a model's trainings fit no partition.
     """
     config = load([Layer("--config", args.config)])
     partitions = read_partitions(args.partitions) if args.partitions else []
@@ -39,3 +40,5 @@ def run(args: argparse.Namespace) -> None:
         console.print(table(config, plan, partitions))
     for line in notes(config, plan):
         console.print(line)
+    if args.partitions:
+        check_partitions(config, plan.works, partitions, args.partitions)
