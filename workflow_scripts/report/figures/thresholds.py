@@ -64,7 +64,7 @@ def draw(rows: Sequence[CellRow]) -> Figure:
     figure.supxlabel(
         "threshold: least confidence in the true choice of a model that knows\n"
         f"(0.5: right; vertical: the probe's); n = {number} test pairs{over}\n"
-        "dotted, of the same colour: b, the DS of a tax that falls blindly"
+        "grey: b, the DS of a tax that falls blindly"
         + ("\nfaint: one (weak, strong) pair; bold: mean over pairs" if crowded else ""),
         fontsize=8,
     )
@@ -96,7 +96,7 @@ def _draw_lines(
             markersize=2.5,
             label="{weak} → {strong}, {conflict}".format(**group[0]),
         )
-        _draw_blind(panel, group, swept, colour)
+        _draw_blind(panel, group, swept, LINES[place % len(LINES)])
 
 
 def _draw_mean(panel: Axes, rows: Sequence[CellRow], swept: Sequence[float], style: Style) -> None:
@@ -114,14 +114,14 @@ def _draw_mean(panel: Axes, rows: Sequence[CellRow], swept: Sequence[float], sty
             markersize=3.5,
             label=rows[0]["conflict"],
         )
-        _draw_blind(panel, rows, swept, colour)
+        _draw_blind(panel, rows, swept, ":")
 
 
-def _draw_blind(panel: Axes, rows: Sequence[CellRow], swept: Sequence[float], colour: str) -> None:
-    """Draw b, DS less the excess, which changes with the threshold whatever students do."""
+def _draw_blind(panel: Axes, rows: Sequence[CellRow], swept: Sequence[float], line: str) -> None:
+    """Draw b, DS less the excess, of a (weak, strong) pair: it hardly differs by conflict."""
     excesses = _means(rows, swept, "excess_deception_difference")
     blind = [score - excess for score, excess in zip(_means(rows, swept), excesses, strict=True)]
-    panel.plot(swept, blind, color=colour, linewidth=0.8, linestyle=":", alpha=0.8)
+    panel.plot(swept, blind, color="#999999", linewidth=0.8, linestyle=line, zorder=1)
 
 
 def _means(
