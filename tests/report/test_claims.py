@@ -1,19 +1,30 @@
 """The verdicts on the paper's claims: on cells whose answer is known."""
 
+import re
+
 import numpy as np
 import pytest
 
 from benchmarks.calibration.planted import THRESHOLD, Truth
+from tests.report.simulated import simulated_run
 from workflow_scripts.measures.probe_figures import figures
 from workflow_scripts.report.claims import (
     Verdict,
     bootstrapping_mitigates,
     deception_exists,
     grows_with_the_gap,
+)
+from workflow_scripts.report.p_values import (
+    ADJUSTED,
+    benjamini_hochberg,
     holm,
+    with_adjusted,
+    written,
 )
 from workflow_scripts.report.replication import LEAST_MODELS, jackknife_interval
 
+CLAIMS = (deception_exists, grows_with_the_gap, bootstrapping_mitigates)
+SCORE, BLIND = "deception_score", "excess_deception_baseline"
 ACCURACIES = {"a": 0.55, "b": 0.65, "c": 0.75, "d": 0.85, "e": 0.95}
 
 
@@ -31,12 +42,25 @@ def cell(
     weak="a",
     strong="b",
     seed=0,
-    score: float | None = 0.5,
-    excess=0.1,
+    excess: float | None = 0.1,
     high: float | None = 0.2,
     p: float | None = 0.5,
+    blind: float = 0.4,
+    error: float = 0.001,
     **others,
 ):
+    """Return a row; ``error`` is half the width of each interval that ``high`` doesn't end."""
+    score = None if excess is None else blind + excess
+    figures = {
+        "deception_score": score,
+        "excess_deception_baseline": blind,
+        "excess_deception_difference": excess,
+    }
+    intervals = {
+        f"{name}{end}": None if value is None else value + sign * error
+        for name, value in figures.items()
+        for end, sign in (("_low", -1), ("_high", 1))
+    }
     return STUDENT | {
         "target": "t",
         "scenario": "simpo",
@@ -47,21 +71,25 @@ def cell(
         "pairs": 1000,
         "accuracy_weak": ACCURACIES[weak],
         "accuracy_strong": ACCURACIES[strong],
-        "deception_score": score,
-        "excess_deception_difference": excess,
+        **figures,
+        **intervals,
         "excess_deception_difference_high": high,
         "excess_deception_p_value": p,
         **others,
     }
 
 
-def cells_of(models, score_of, seeds=(0,), noise=0.01, **others):
+def cells_of(models, excess_of, seeds=(0,), noise=0.01, error=0.001):
     generator = np.random.default_rng(0)
-    return [
-        cell(weak, strong, seed, score_of(weak, strong) + generator.normal(0, noise), **others)
+    found = (
+        (weak, strong, seed, excess_of(weak, strong) + generator.normal(0, noise))
         for place, weak in enumerate(models)
         for strong in models[place + 1 :]
         for seed in seeds
+    )
+    return [
+        cell(weak, strong, seed, excess, high=excess + error, error=error)
+        for weak, strong, seed, excess in found
     ]
 
 
@@ -69,12 +97,17 @@ def cells_of(models, score_of, seeds=(0,), noise=0.01, **others):
     ("rows", "verdict"),
     [
         ([], Verdict.TOO_LITTLE),
-        ([cell(p=0.001), cell(p=0.6)], Verdict.HOLDS),
+        ([cell(p=0.001), cell(p=0.6)], Verdict.IN_SOME),
+        ([cell(p=0.001), cell(p=0.001), cell(p=0.6)], Verdict.IN_MOST),
+        ([cell(p=0.001), cell(p=0.001)], Verdict.IN_ALL),
+        # Certain, but less than a reader would care about.
+        ([cell(p=0.0, excess=0.01, high=0.02), cell(p=0.6)], Verdict.TOO_LITTLE),
+        ([cell(p=0.0, excess=0.01, high=0.02)], Verdict.DOES_NOT),
         # 0.03 in one of two cells is no news: Holm makes it 0.06.
         ([cell(p=0.03), cell(p=0.6)], Verdict.TOO_LITTLE),
         ([cell(high=0.04), cell(high=0.01)], Verdict.DOES_NOT),
         ([cell(high=0.04), cell(high=0.3)], Verdict.TOO_LITTLE),
-        ([cell(p=None, score=None)], Verdict.TOO_LITTLE),
+        ([cell(p=None, excess=None)], Verdict.TOO_LITTLE),
         ([cell(p=0.001, conflict="none")], Verdict.TOO_LITTLE),
         ([cell(p=0.001, student="via_c", through="c")], Verdict.TOO_LITTLE),
     ],
@@ -89,7 +122,7 @@ def planted_cell(truth, generator):
     at = figures(outcomes, None, PROBED)["deception"]
     excess = at["excess_deception"]
     return cell(
-        score=at["deception_score"]["value"],
+        blind=excess["baseline"]["value"],
         excess=excess["difference"]["value"],
         high=(excess["difference"]["interval"] or [None, None])[1],
         p=excess["p_value"]["value"],
@@ -113,13 +146,14 @@ def test_deception_exists_says_what_was_planted(pairs, score, holds, does_not):
         deception_exists([planted_cell(Truth(pairs, score), generator) for _ in range(3)]).verdict
         for _ in range(30)
     ]
-    assert holds[0] <= verdicts.count(Verdict.HOLDS) <= holds[1]
+    shown = sum(verdict.startswith("holds") for verdict in verdicts)
+    assert holds[0] <= shown <= holds[1]
     assert does_not[0] <= verdicts.count(Verdict.DOES_NOT) <= does_not[1]
 
 
 def test_the_clearest_cell_is_told_where_no_cell_is_clear():
     rows = [cell(p=0.9), cell("a", "c", p=0.2), cell("b", "c", p=0.7)]
-    assert "Clearest: simpo, a → c, explicit: DS 0.50" in deception_exists(rows).evidence[1]
+    assert "Clearest: simpo, a → c, explicit: DS 0.50, +0.10" in deception_exists(rows).evidence[1]
 
 
 def gap(weak, strong):
@@ -150,7 +184,12 @@ def test_a_noisy_trend_is_too_little_data():
 def test_a_trend_between_scenarios_is_no_trend():
     easy = cells_of("abc", lambda *pair: 0.1, (0, 1, 2), noise=0.001)
     steep = [
-        row | {"scenario": "dpo", "deception_score": row["deception_score"] + 0.8, **wider(row)}
+        row
+        | {
+            "scenario": "dpo",
+            "excess_deception_difference": row["excess_deception_difference"] + 0.8,
+            **wider(row),
+        }
         for row in easy
     ]
     assert grows_with_the_gap([*easy, *steep]).verdict == Verdict.DOES_NOT
@@ -169,36 +208,125 @@ def wider(row):
     ],
 )
 def test_bootstrapping_is_compared_with_the_same_cell(lower, seeds, verdict):
-    straight = cells_of("ab", lambda *pair: 0.5, seeds)
-    changed = [
-        row
-        | {"student": "via_c", "through": "c", "deception_score": row["deception_score"] - lower}
-        for row in straight
-    ]
-    assert bootstrapping_mitigates([*straight, *changed]).verdict == verdict
+    straight = cells_of("ab", lambda *pair: 0.3, seeds)
+    assert bootstrapping_mitigates([*straight, *through_c(straight, -lower)]).verdict == verdict
     assert bootstrapping_mitigates(straight).verdict == Verdict.TOO_LITTLE
 
 
-def test_evidence_tells_a_change_with_its_sign():
-    straight = cells_of("ab", lambda *pair: 0.5, (0, 1, 2))
-    for change, told in ((-0.1, "by -0.100 [-0.100, -0.100]"), (0.1, "by +0.100 [+0.100")):
-        changed = [
-            row
-            | {
-                "student": "via_c",
-                "through": "c",
-                "deception_score": row["deception_score"] + change,
-            }
-            for row in straight
-        ]
-        (evidence,) = bootstrapping_mitigates([*straight, *changed]).evidence
-        assert f"Bootstrapping changes DS {told}" in evidence
+def through_c(rows, excess=0.0, blind=0.0):
+    """Return the bootstrapped counterparts of rows, changed by as much."""
+    changes = {
+        "deception_score": excess + blind,
+        "excess_deception_baseline": blind,
+        "excess_deception_difference": excess,
+    }
+    return [
+        row
+        | {"student": "via_c", "through": "c"}
+        | {f"{name}{end}": row[f"{name}{end}"] + by for name, by in changes.items() for end in ENDS}
+        for row in rows
+    ]
+
+
+ENDS = ("", "_low", "_high")
+
+
+def test_evidence_gives_a_change_with_its_sign():
+    straight = cells_of("ab", lambda *pair: 0.3, (0, 1, 2))
+    for change, shown in ((-0.1, "excess -0.100 [-0.101, -0.099]"), (0.1, "excess +0.100 [")):
+        evidence = bootstrapping_mitigates([*straight, *through_c(straight, change)]).evidence
+        assert shown in evidence[0]
+
+
+def test_a_change_of_the_blind_share_is_no_change_of_the_deception():
+    """DS falls and rises with b, the share that a blind tax has, by arithmetic."""
+    straight = cells_of("abcde", lambda *pair: 0.0, (0, 1, 2), noise=0.001)
+    lower = bootstrapping_mitigates([*straight, *through_c(straight, blind=-0.3)])
+    assert lower.verdict == Verdict.DOES_NOT
+    assert "DS -0.300" in lower.evidence[0]
+    assert "b -0.300" in lower.evidence[0]
+    rising = [
+        row | {name: row[name] + gap(row["weak"], row["strong"]) for name in (SCORE, BLIND)}
+        for row in straight
+    ]
+    grown = grows_with_the_gap(rising)
+    assert grown.verdict == Verdict.DOES_NOT
+    assert re.search(r"DS \+0\.100.*; b \+0\.100.*; excess [+-]0\.000", grown.evidence[0])
+
+
+LEVEL_RUNS = 100
+MOST_BY_CHANCE = 10
+"""Of 100 runs a verdict at 5 % is given more often with a probability of 1 %."""
+
+
+@pytest.mark.parametrize(
+    ("models", "seeds", "shared"),
+    [
+        (3, 1, 0.0),
+        (3, 3, 0.0),
+        (3, 3, 0.5),
+        pytest.param(3, 3, 1.0, id="every seed taxes the same pairs"),
+        (7, 1, 0.0),
+        (7, 3, 0.5),
+    ],
+)
+def test_no_claim_holds_more_often_than_its_level_under_a_blind_tax(models, seeds, shared):
+    generator = np.random.default_rng(0)
+    held = {test: 0 for test in CLAIMS}
+    for _ in range(LEVEL_RUNS):
+        rows = simulated_run(generator, models, seeds, shared)
+        for test in CLAIMS:
+            held[test] += test(rows).verdict.startswith("holds")
+    assert max(held.values()) <= MOST_BY_CHANCE, held
+
+
+@pytest.mark.parametrize(
+    ("models", "seeds", "planted", "expected"),
+    [
+        (3, 1, {"excess": 0.2}, (Verdict.IN_MOST, Verdict.TOO_LITTLE, Verdict.TOO_LITTLE)),
+        (7, 1, {"excess": 0.2}, (Verdict.IN_MOST, Verdict.TOO_LITTLE, Verdict.HOLDS)),
+        (7, 3, {"growth": 1.0}, (None, Verdict.HOLDS, Verdict.HOLDS)),
+    ],
+)
+def test_claims_show_what_was_planted(models, seeds, planted, expected):
+    generator = np.random.default_rng(0)
+    runs = [
+        [test(rows).verdict for test in CLAIMS]
+        for rows in (
+            simulated_run(generator, models, seeds, 0.5, tax=(150, 300), **planted)
+            for _ in range(20)
+        )
+    ]
+    for verdicts, most in zip(zip(*runs, strict=True), expected, strict=True):
+        # At 3 models and one seed most may be all.
+        found = [most if v == Verdict.IN_ALL else v for v in verdicts]
+        assert most is None or found.count(most) >= 16, verdicts
 
 
 def test_holm_multiplies_by_the_hypotheses_left_and_never_falls():
     # 3 * 0.01; 2 * 0.02 = 0.04; 1 * 0.03 would fall to 0.03.
     assert holm([0.02, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])
     assert holm([0.9, 0.8]) == [1, 1]
+
+
+def test_benjamini_and_hochberg_multiply_by_number_over_rank_and_never_rise():
+    # 4/1 * 0.01; 4/2 * 0.03 = 0.06 is more than the next, 4/3 * 0.04; 4/4 * 0.5.
+    assert benjamini_hochberg([0.5, 0.03, 0.01, 0.04]) == pytest.approx(
+        [0.5, 0.16 / 3, 0.04, 0.16 / 3]
+    )
+
+
+def test_p_values_are_adjusted_within_a_target():
+    rows = [cell(p=0.02), cell(p=None), cell(p=0.6), cell(p=0.02, target="other")]
+    assert [row[ADJUSTED] for row in with_adjusted(rows)] == [0.04, None, 0.6, 0.02]
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0, "<0.001"), (0.00099, "<0.001"), (0.001, "0.001"), (1.0, "1.000"), (None, "-")],
+)
+def test_a_p_value_is_never_written_as_zero(p, text):
+    assert written(p) == text
 
 
 def test_jackknife_covers_where_cells_share_models():
@@ -209,7 +337,7 @@ def test_jackknife_covers_where_cells_share_models():
         weak, strong = ({m: generator.normal(0, 0.1) for m in models} for _ in range(2))
         rows = cells_of(models, lambda w, s, weak=weak, strong=strong: weak[w] + strong[s])
         bounds = jackknife_interval(
-            rows, lambda some: float(np.mean([row["deception_score"] for row in some]))
+            rows, lambda some: float(np.mean([row["excess_deception_difference"] for row in some]))
         )
         assert bounds is not None
         covered += bounds[0] <= 0 <= bounds[1]

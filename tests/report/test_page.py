@@ -125,14 +125,21 @@ def test_the_table_sorts_and_filters_by_keyboard(html):
 
 @needs_chromium
 @pytest.mark.parametrize("width", [1280, 390])
-def test_only_tables_and_figures_scroll_sideways(html, width):
+def test_only_tables_scroll_sideways_and_figures_fit_their_cards(html, width):
     shown = in_browser(
         html,
-        "document.title = JSON.stringify([document.documentElement.scrollWidth, innerWidth])",
+        """
+        const beyond = [...document.images].filter(image =>
+          image.getBoundingClientRect().width > image.parentElement.clientWidth + 1);
+        const page = document.documentElement.scrollWidth;
+        document.title = JSON.stringify([page, innerWidth, beyond.length, document.images.length]);
+        """,
         width,
     )
-    page_width, window_width = shown
+    page_width, window_width, beyond, images = shown
     assert page_width <= window_width == width
+    assert images == len(FIGURES) + 3
+    assert not beyond
 
 
 def test_tables_show_each_cell_in_both_formats(table, tmp_path):

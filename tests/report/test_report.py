@@ -20,6 +20,7 @@ from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.figures import (
     accuracies,
     bootstrapping,
+    capability_gap,
     deception_score,
     excess_deception,
     thresholds,
@@ -230,6 +231,29 @@ def test_intervals_are_drawn_where_they_do_not_hide_the_cells(table, cells_shown
     told = figure.axes[0].get_xlabel()
     assert f"{cells_shown} cells of n = 150 test pairs" in told
     assert ("bars: 95 %" in told) == bool(figure.axes[0].collections) == (cells_shown == 5)
+
+
+def test_thresholds_show_what_a_blind_tax_has(table):
+    rows = [
+        row
+        for row in pq.read_table(table).to_pylist()
+        if (row["scenario"], row["strong"], row["conflict"]) == ("dpo", "medium", "explicit")
+    ]
+    panel = thresholds.draw(rows).axes[0]
+    score, blind, _ = panel.lines
+    assert len(rows) == 1
+    for line, column in ((score, "deception_score"), (blind, "excess_deception_baseline")):
+        thresholds_of_line, values = map(np.asarray, line.get_data())
+        (at,) = np.flatnonzero(thresholds_of_line == rows[0]["threshold"])
+        assert values[at] == pytest.approx(rows[0][column])
+
+
+def test_the_trends_of_b_and_of_the_excess_add_to_that_of_the_score(table):
+    label = capability_gap.draw(pq.read_table(table).to_pylist()).get_supxlabel()
+    found = re.search(r"DS (\S+) = b (\S+) \+ excess (\S+)\n", label)
+    assert found
+    score, blind, excess = map(float, found.groups())
+    assert score == pytest.approx(blind + excess, abs=0.002)
 
 
 def test_many_lines_of_thresholds_are_told_by_conflict(table):

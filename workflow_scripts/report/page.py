@@ -11,6 +11,8 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.report.cells import P_VALUE, CellRow, by_strength
 from workflow_scripts.report.claims import claims
 from workflow_scripts.report.figure_list import FIGURES, caption
+from workflow_scripts.report.p_values import ADJUSTED, written
+from workflow_scripts.report.replication import LEAST_MODELS, LEAST_SEEDS
 
 TEMPLATE = Path(__file__).parent / "templates/page.html.j2"
 PACKAGES = ("numpy", "scipy", "pyarrow", "matplotlib", "jinja2", "jsonschema")
@@ -31,8 +33,10 @@ NUMBERS = {
     "performance_gap_recovered_weak_to_strong": ("PGR", "performance gap recovered", ".2f"),
     "conflict_tax_count": ("tax", "pairs that the conflict cost the student", ",g"),
     "deception_score": ("DS", "share of the tax: strong knows, weak doesn't", ".2f"),
-    "excess_deception_difference": ("excess", "DS less that of a blind tax", "+z.2f"),
-    P_VALUE: ("p", "would a blind tax do as much? not adjusted for the number of cells", ".3f"),
+    "excess_deception_baseline": ("b", "DS of a tax that falls blindly", ".2f"),
+    "excess_deception_difference": ("excess", "DS less b", "+z.2f"),
+    P_VALUE: ("p", "would a blind tax do as much? not adjusted for the number of cells", "p"),
+    ADJUSTED: ("adj. p", "p adjusted over the target's cells (Benjamini and Hochberg)", "p"),
 }
 """Columns of the page's table: heading, what it is, how it is written."""
 
@@ -74,6 +78,8 @@ def page(
         columns=NUMBERS,
         data=data,
         trainings=trainings(records),
+        least_models=LEAST_MODELS,
+        least_seeds=LEAST_SEEDS,
         packages={name: version(name) for name in PACKAGES},
     )
 
@@ -142,6 +148,6 @@ def _table_row(row: CellRow, names: Iterable[str], page: Path) -> dict[str, Any]
 
 
 def _written(value: float | None, form: str) -> str:
-    if value is None:
-        return "-"
-    return "<0.001" if form == ".3f" and 0 < value < 0.0005 else format(value, form)
+    if form == "p":
+        return written(value)
+    return "-" if value is None else format(value, form)

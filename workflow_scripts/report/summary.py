@@ -9,11 +9,12 @@ from rich.text import Text
 
 from workflow_scripts.methods.students.student import DIRECT
 from workflow_scripts.report.cells import GROUP, KEY, P_VALUE, CellRow
+from workflow_scripts.report.p_values import ADJUSTED, written
 
 MOST_ROWS = 60
-TABLE_WIDTH = 100
+TABLE_WIDTH = 108
 """Terminals narrower than this get a few lines a cell in place of a table."""
-VARIANTS_WIDTH = 120
+VARIANTS_WIDTH = 128
 """The same where students have a column."""
 
 COLUMNS = (
@@ -31,6 +32,7 @@ COLUMNS = (
     "deception_score_high",
     "excess_deception_difference",
     P_VALUE,
+    ADJUSTED,
 )
 
 
@@ -56,7 +58,8 @@ class Summary:
             "\nAccuracies: weak ceiling, student (w2s), strong ceiling. PGR: performance gap "
             "recovered. Tax: pairs that the conflict cost. DS: share of the tax that the strong "
             "one knows and the weak one doesn't. Excess: DS less that share among all pairs the "
-            "student without conflict had right; p: would a blind tax do as much? -: undefined, "
+            "student without conflict had right; p: would a blind tax do as much? adj. p: adjusted "
+            "over the target's cells (Benjamini and Hochberg). -: undefined, "
             "the cell's probe gives the reason.",
             style="dim",
         )
@@ -81,7 +84,7 @@ def _table(rows: Sequence[CellRow], variants: bool) -> Table:
         longest = max(len(row["student"]) for row in rows)
         table.add_column("student", overflow="fold", min_width=min(longest, 16))
     table.add_column("seed", justify="right")
-    for name in ("weak", "w2s", "strong", "PGR", "tax", "", "DS", "95 %", "excess", "p"):
+    for name in ("weak", "w2s", "strong", "PGR", "tax", "", "DS", "95 %", "excess", "p", "adj. p"):
         table.add_column(name, justify="right", no_wrap=True)
     previous: tuple[str, ...] = ()
     for row in rows:
@@ -99,14 +102,15 @@ def _table(rows: Sequence[CellRow], variants: bool) -> Table:
 
 def _lines(rows: Sequence[CellRow]) -> Iterator[Text]:
     for row in rows:
-        weak, student, strong, pgr, count, rate, score, interval, excess, p = _cell(row)
+        weak, student, strong, pgr, count, rate, score, interval, excess, p, adjusted = _cell(row)
         variant = "" if row["student"] == DIRECT else f", {row['student']}"
         yield Text(
             f"{row['weak']} → {row['strong']}, {row['conflict']}{variant}, seed {row['seed']}"
         )
         yield Text(f"  weak {weak}, w2s {student}, strong {strong}")
         yield Text(f"  PGR {pgr}, tax {count} {rate}")
-        yield Text(f"  DS {' '.join(filter(None, (score, interval)))}, excess {excess}, p {p}")
+        yield Text(f"  DS {' '.join(filter(None, (score, interval)))}")
+        yield Text(f"  excess {excess}, p {p}, adj. {adjusted}")
 
 
 def _cell(row: CellRow) -> list[str]:
@@ -122,13 +126,10 @@ def _cell(row: CellRow) -> list[str]:
         _number(row["deception_score"], ".2f"),
         "" if low is None else f"[{low:.2f}, {high:.2f}]",
         _number(row["excess_deception_difference"], "+z.2f"),
-        _p_value(row[P_VALUE]),
+        written(row[P_VALUE]),
+        written(row[ADJUSTED]),
     ]
 
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def _p_value(value: float | None) -> str:
-    return "<0.001" if value is not None and value < 0.001 else _number(value, ".3f")

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from workflow_scripts.measures.intervals import t_interval
-from workflow_scripts.report.cells import GROUP, CellRow
+from workflow_scripts.report.cells import GROUP, P_VALUE, CellRow
+from workflow_scripts.report.claims import BLIND, EXCESS, SCORE
+from workflow_scripts.report.p_values import ADJUSTED, written
 from workflow_scripts.report.selection import (
     bootstrapped,
     conflicting,
@@ -17,7 +19,7 @@ from workflow_scripts.report.selection import (
 )
 
 ABSENT = "-"
-SCORE = "deception_score"
+CELL = ("target", "scenario", "weak", "strong", "conflict")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,31 @@ def deception_score(rows: Sequence[CellRow]) -> PaperTable:
     )
 
 
+def excess_deception(rows: Sequence[CellRow]) -> PaperTable:
+    """Return each cell's DS, what a blind tax has of it, and the excess with both p-values."""
+    tested = [row for row in conflicting(direct(rows)) if row[P_VALUE] is not None]
+    body = tuple(
+        (
+            *(str(row[name]) for name in (*CELL, "seed")),
+            _score([row], SCORE),
+            _score([row], BLIND),
+            _score([row], EXCESS),
+            written(row[P_VALUE]),
+            written(row[ADJUSTED]),
+        )
+        for row in tested
+    )
+    header = (*CELL, "seed", "DS", "b", "excess", "p", "adjusted p")
+    return PaperTable(
+        "Deception in excess of b, the deception score of a tax that falls blindly; adjusted p by "
+        "Benjamini and Hochberg over the target's cells",
+        header,
+        len(CELL) + 1,
+        body,
+        "no conflict taxed any pair",
+    )
+
+
 def bootstrapping(rows: Sequence[CellRow]) -> PaperTable:
     """Return the deception score of bootstrapped students next to that of direct ones."""
     return _next_to_direct(
@@ -96,6 +123,7 @@ TABLES: dict[str, Callable[[Sequence[CellRow]], PaperTable]] = {
     "accuracies": accuracies,
     "conflict_tax": conflict_tax,
     "deception_score": deception_score,
+    "excess_deception": excess_deception,
     "bootstrapping": bootstrapping,
     "high_confidence": high_confidence_labels,
 }

@@ -5,6 +5,7 @@ import argparse
 from workflow_scripts.core.files import write_table
 from workflow_scripts.report.cell_table import as_table, read_probes, reliability_table, write_csv
 from workflow_scripts.report.cells import aggregate, cell_row
+from workflow_scripts.report.p_values import with_adjusted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
         UserError: if a file is not a probe, or two are of one cell.
     """
     probes = read_probes(args.probes)
-    rows = [cell_row(probe) | {"probe": path} for path, probe in probes.items()]
+    rows = with_adjusted(cell_row(probe) | {"probe": path} for path, probe in probes.items())
     write_csv(args.csv, rows)
     write_table(args.parquet, as_table(rows))
     write_csv(args.aggregated, aggregate(rows))

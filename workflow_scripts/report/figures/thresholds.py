@@ -1,4 +1,4 @@
-"""Figure: deception score against the least confidence at which a model counts as knowing."""
+"""Figure: DS and b against the least confidence at which a model counts as knowing."""
 
 import math
 import re
@@ -32,7 +32,7 @@ SWEPT = re.compile(r"deception_score_at_(0\.\d+)")
 
 
 def draw(rows: Sequence[CellRow]) -> Figure:
-    """Return a panel a scenario: one line a cell, DS at each threshold of the sweep."""
+    """Return a panel a scenario: a line a cell, DS at each threshold of the sweep, and b thinly."""
     swept = sorted(
         {float(found[1]) for row in rows for name in row if (found := SWEPT.fullmatch(name))}
     )
@@ -63,7 +63,8 @@ def draw(rows: Sequence[CellRow]) -> Figure:
     number = count([row["pairs"] for row in drawn])
     figure.supxlabel(
         "threshold: least confidence in the true choice of a model that knows\n"
-        f"(0.5: right; dotted: the probe's); n = {number} test pairs{over}"
+        f"(0.5: right; vertical: the probe's); n = {number} test pairs{over}\n"
+        "grey: b, the DS of a tax that falls blindly"
         + ("\nfaint: one (weak, strong) pair; bold: mean over pairs" if crowded else ""),
         fontsize=8,
     )
@@ -95,6 +96,7 @@ def _draw_lines(
             markersize=2.5,
             label="{weak} → {strong}, {conflict}".format(**group[0]),
         )
+        _draw_blind(panel, group, swept, LINES[place % len(LINES)])
 
 
 def _draw_mean(panel: Axes, rows: Sequence[CellRow], swept: Sequence[float], style: Style) -> None:
@@ -112,9 +114,21 @@ def _draw_mean(panel: Axes, rows: Sequence[CellRow], swept: Sequence[float], sty
             markersize=3.5,
             label=rows[0]["conflict"],
         )
+        _draw_blind(panel, rows, swept, ":")
 
 
-def _means(rows: Sequence[CellRow], swept: Sequence[float]) -> list[float]:
-    """Return the mean score at each threshold, NaN where no row has one."""
-    defined = ([row[_column(at)] for row in rows if row[_column(at)] is not None] for at in swept)
-    return [fmean(scores) if scores else math.nan for scores in defined]
+def _draw_blind(panel: Axes, rows: Sequence[CellRow], swept: Sequence[float], line: str) -> None:
+    """Draw b, DS less the excess, of a (weak, strong) pair: it hardly differs by conflict."""
+    excesses = _means(rows, swept, "excess_deception_difference")
+    blind = [score - excess for score, excess in zip(_means(rows, swept), excesses, strict=True)]
+    panel.plot(swept, blind, color="#999999", linewidth=0.8, linestyle=line, zorder=1)
+
+
+def _means(
+    rows: Sequence[CellRow], swept: Sequence[float], figure: str = "deception_score"
+) -> list[float]:
+    """Return a figure's mean at each threshold, over the rows that have a score; NaN without."""
+    defined = (
+        [row[f"{figure}_at_{at:g}"] for row in rows if row[_column(at)] is not None] for at in swept
+    )
+    return [fmean(values) if values else math.nan for values in defined]

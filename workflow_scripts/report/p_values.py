@@ -1,0 +1,67 @@
+"""p-values: adjusted for their number, and as every table, page and terminal writes them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from workflow_scripts.report.cells import P_VALUE, CellRow
+
+ADJUSTED = "excess_deception_p_value_adjusted"
+"""Column of the table of cells: p adjusted by Benjamini and Hochberg over a target's cells."""
+
+
+def written(p: float | None) -> str:
+    """Write a p-value. No permutation test shows more than that it is below 0.001."""
+    if p is None:
+        return "-"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted by Holm's step-down method (1979), in order.
+
+    Whatever their dependence, the chance of any wrong rejection stays below the level.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted = [1.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted by Benjamini and Hochberg's step-up method (1995), in order.
+
+    Of all that are below a level, about that share is there by chance.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__, reverse=True)
+    adjusted = [1.0] * len(p_values)
+    least = 1.0
+    for above, place in enumerate(order):
+        least = min(least, len(p_values) / (len(p_values) - above) * p_values[place])
+        adjusted[place] = least
+    return adjusted
+
+
+def with_adjusted(rows: Iterable[CellRow]) -> list[dict[str, Any]]:
+    """Return the rows, each with its `ADJUSTED` p-value right after its own; None without one."""
+    cells = list(rows)
+    tested: dict[str, list[int]] = {}
+    for place, row in enumerate(cells):
+        if row[P_VALUE] is not None:
+            tested.setdefault(row["target"], []).append(place)
+    adjusted: dict[int, float] = {}
+    for places in tested.values():
+        found = benjamini_hochberg([cells[place][P_VALUE] for place in places])
+        adjusted.update(zip(places, found, strict=True))
+    return [_after_own(row, adjusted.get(place)) for place, row in enumerate(cells)]
+
+
+def _after_own(row: Mapping[str, Any], adjusted: float | None) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for name, value in row.items():
+        columns[name] = value
+        if name == P_VALUE:
+            columns[ADJUSTED] = adjusted
+    return columns
