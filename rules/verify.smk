@@ -28,7 +28,7 @@ rule adopt:
     conda:
         "../envs/analysis.yaml"
     params:
-        config=EXPERIMENT.model_dump_json(),
+        config=layers.standing_alone(LAYERS),
         snakefile=workflow.main_snakefile,
         started_in=workflow.workdir_init,
     message:

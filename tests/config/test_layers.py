@@ -42,6 +42,16 @@ def test_of_keys_of_which_one_is_given_the_last_layer_gives_it():
     assert loaded(over(models={"mistral-7b": {"path": "copies/mistral"}}))
 
 
+def test_a_key_of_the_origin_that_is_given_already_is_merged():
+    model = over(models={"mistral-7b": {"revision": "1" * 40}})["models"]["mistral-7b"]
+    assert model == PAPER["models"]["mistral-7b"] | {"revision": "1" * 40}
+    layers = [
+        Layer("demo.yaml", {"models": {"small": {"pretrain": {"corpus": "c", "steps": 600}}}}),
+        Layer("tiny.yaml", {"models": {"small": {"pretrain": {"steps": 4}}}}),
+    ]
+    assert merged(layers)["models"]["small"] == {"pretrain": {"corpus": "c", "steps": 4}}
+
+
 def test_a_source_and_the_hardware_are_replaced_whole():
     source = {"path": "mine.jsonl", "format": "columns"}
     config = over(
