@@ -383,7 +383,7 @@ REFUSED = {
     ),
     "a new seed": (("--config", "matrix={seeds: [0, 1]}"), "", r"seed1/\S+: Missing output files"),
     "a corrupt result": ((), "corrupt", r"predictions.parquet: corrupt: "),
-    "a newer input": ((), "touch", r"weak_labels/\S+: Updated input files: "),
+    "a missing result": ((), "delete", r"probes/\S+: Missing output files"),
 }
 """By case: what --config adds, what happens to a file, and what the refusal says."""
 
@@ -396,8 +396,8 @@ def test_what_is_not_the_same_run_is_not_taken_over(case: str, copied: Path, che
     if fault == "corrupt":
         file = copied / "results/ground_truth/substances/dpo/small/seed0/predictions.parquet"
         file.write_bytes(file.read_bytes()[:-20])
-    if fault == "touch":
-        os.utime(copied / "results/data/substances/weak.parquet")
+    if fault == "delete":
+        next(copied.glob("results/probes/*/simpo/*/*/explicit/*.json")).unlink()
     before = state(copied)
     told = joblog.run(copied, "adopt", *TINY, *arguments, checkout=checkout, status=1).output
     assert re.search(rf"^results/\S*{message}", told, re.MULTILINE), told[-4000:]

@@ -24,10 +24,12 @@ _WHOLE = ("hardware", "targets.*.sets.*.source")
 """Sections that a layer replaces."""
 _ONE_OF = {
     "matrix": ("models", "pairs"),
-    "models.*": ("id", "revision", "pickled_weights", "path", "package", "pretrain"),
+    "models.*": ("id", "path", "package", "pretrain"),
     "corpora.*": ("world", "target"),
 }
-"""Keys that a layer replaces together, by their section."""
+"""Keys of which one is given, by their section: a layer's takes the place of those below."""
+_OF_KEY = {"id": ("revision", "pickled_weights")}
+"""Keys that go with one of these, and are replaced with it."""
 _NULLS = ("null", "~")
 """How ``--config``, whose values are strings, spells null."""
 
@@ -72,9 +74,10 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -
     result = dict(below)
     for section, keys in _ONE_OF.items():
         if fnmatch.fnmatchcase(place, section) and any(_given(above.get(key)) for key in keys):
-            # Of the one that it gives as well, it may change a part.
-            others = set(keys) - above.keys()
-            result = {key: value for key, value in result.items() if key not in others}
+            # A section that both layers give, as `pretrain: {steps: 4}`, is merged instead.
+            replaced = {key for key in keys if not isinstance(above.get(key), Mapping)}
+            replaced.update(*(_OF_KEY.get(key, ()) for key in replaced))
+            result = {key: value for key, value in result.items() if key not in replaced}
     for key, value in above.items():
         here = f"{place}.{key}".lstrip(".")
         if not _given(value):
