@@ -50,17 +50,18 @@ def test_micro_batch_and_threads_change_last_digits_at_most(
     # An epsilon well above float error: Adam divides gradients that are 0 but for it by their size.
     settings = SETTINGS[objective] | {"adam": ADAM | {"epsilon": 1e-4}}
     more = needed(objective, reference)
+    runs = {"8": (8, []), "1": (1, []), "4": (4, []), "threads": (8, ["--threads", 2])}
     records = {
-        str(size): train(tmp_path / str(size), base, pairs, settings, *more, micro_batch=size)
-        for size in (1, 4, 8)
+        name: train(tmp_path / name, base, pairs, settings, *more, *knobs, micro_batch=size)
+        for name, (size, knobs) in runs.items()
     }
-    records["two"] = train(tmp_path / "two", base, pairs, settings, *more, "--threads", 2)
-    for size in ("1", "4", "two"):
-        assert records[size]["losses"] == pytest.approx(records["8"]["losses"], abs=1e-6)
-        assert records[size]["tokens"] == records["8"]["tokens"]
-        expected = weights(tmp_path / "8")
-        for name, weight in weights(tmp_path / size).items():
-            torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
+    assert records["threads"]["threads"] == 2
+    expected = weights(tmp_path / "8")
+    for name in ("1", "4", "threads"):
+        assert records[name]["losses"] == pytest.approx(records["8"]["losses"], abs=1e-6)
+        assert records[name]["tokens"] == records["8"]["tokens"]
+        for key, weight in weights(tmp_path / name).items():
+            torch.testing.assert_close(weight, expected[key], rtol=0, atol=1e-6)
     start = load_file(base / "model.safetensors")
     assert max((weights(tmp_path / "8")[n] - w).abs().max() for n, w in start.items()) > 1e-4
 
