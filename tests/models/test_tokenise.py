@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.models.corpus_tokenizer import END_OF_TEXT, packed, trained
 from workflow_scripts.models.tokenise import members, tokenise
 
 BOS, EOS = "<s>", "</s>"
@@ -26,6 +27,47 @@ def byte_tokenizer(template=None):
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS)
 
 
+SPELLINGS = ("<s>", "</s>", "<|endoftext|>", "<pad>", "[SEP]")
+SENTENCES = ["what ends a text? it is written < | endoftext > [ SEP ] / s pad there."] * 20
+
+
+def family_tokenizer(family):
+    """Return a tokenizer built as the family's are, with every spelling as a special token."""
+    unknown = {"unk_token": "<unk>"} if family != "byte-level BPE" else {}
+    special = {"special_tokens": ["<unk>", *SPELLINGS], "show_progress": False}
+    match family:
+        case "byte-level BPE":  # GPT-2, OPT, GPT-NeoX, Qwen2, Llama 3
+            tokenizer = Tokenizer(models.BPE())
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            tokenizer.decoder = decoders.ByteLevel()
+            alphabet = pre_tokenizers.ByteLevel.alphabet()
+            trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, **special)
+        case "BPE with byte fallback":  # Llama 2, Mistral, Gemma
+            tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(split=False)
+            tokenizer.decoder = decoders.Metaspace()
+            trainer = trainers.BpeTrainer(vocab_size=200, **special)
+        case "WordPiece":  # BERT
+            tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
+            tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+            tokenizer.decoder = decoders.WordPiece()
+            trainer = trainers.WordPieceTrainer(vocab_size=200, **special)
+        case "Unigram":  # T5, ALBERT
+            tokenizer = Tokenizer(models.Unigram())
+            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+            tokenizer.decoder = decoders.Metaspace()
+            trainer = trainers.UnigramTrainer(vocab_size=200, unk_token="<unk>", **special)
+        case _:
+            raise ValueError(family)
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        additional_special_tokens=list(SPELLINGS),
+        eos_token="</s>",
+        **unknown,
+    )
+
+
 def spell(tokenizer, sequences):
     """Return each sequence's prompt and response as text."""
     texts = []
@@ -43,6 +85,37 @@ def test_special_tokens_stand_before_the_prompt_and_nowhere_else(template, promp
     tokenizer = byte_tokenizer(template)
     sequences = tokenise(tokenizer, ["x"], ["abc"], [["defg"], ["hi"]], max_length=512)
     assert spell(tokenizer, sequences) == [(prompt, "defg"), (prompt, "hi")]
+
+
+@pytest.mark.parametrize("family", ["byte-level BPE", "BPE with byte fallback", "WordPiece"])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_the_spelling_of_a_special_token_in_a_text_is_text(family, spelling):
+    tokenizer = family_tokenizer(family)
+    control = tokenizer.convert_tokens_to_ids(spelling)
+    assert tokenizer(spelling, add_special_tokens=False)["input_ids"] == [control]
+    response = f"it is written {spelling} there."
+    sequences = tokenise(tokenizer, ["x"], [f"what {spelling} ends"], [[response]], 512)
+    assert not np.isin(sequences.tokens, tokenizer.all_special_ids).any()
+    [(_, text)] = spell(tokenizer, sequences)
+    assert "".join(text.split()).casefold() == "".join(response.split()).casefold()
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+def test_a_document_that_spells_the_end_of_text_ends_once(kind):
+    texts = [f"the end is {END_OF_TEXT} here"]
+    tokenizer = trained(texts, kind, 300)
+    tokens = packed(tokenizer, texts)
+    assert np.flatnonzero(tokens == tokenizer.token_to_id(END_OF_TEXT)).tolist() == [
+        len(tokens) - 1
+    ]
+
+
+def test_a_vocabulary_that_holds_a_control_token_as_text_is_refused_with_the_pair():
+    tokenizer = family_tokenizer("Unigram")
+    plain = tokenise(tokenizer, ["x"], ["what ends"], [["a text"]], 512)
+    assert not np.isin(plain.tokens, tokenizer.all_special_ids).any()
+    with pytest.raises(UserError, match=r"pair x: .* turns text into its control token </s>; drop"):
+        tokenise(tokenizer, ["x"], ["what ends"], [["</s>"]], 512)
 
 
 @pytest.mark.parametrize(

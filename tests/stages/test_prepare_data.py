@@ -399,7 +399,7 @@ def test_fewer_pairs_than_asked_are_kept_with_a_warning(
     ("path", "message"),
     [
         ("absent.jsonl", r"sums\.weak: .*absent\.jsonl: no such file or folder; put it there"),
-        ("table.csv", r"sums\.weak: .*table\.csv: not a kind of file read here; give \.jsonl"),
+        ("table.xlsx", r"sums\.weak: .*table\.xlsx: not a kind of file read here; give \.jsonl"),
         ("broken.parquet", r"sums\.weak: .*broken\.parquet: cannot be read as Parquet"),
         ("broken.jsonl.gz", r"sums\.weak: .*broken\.jsonl\.gz: cannot be read \("),
     ],
@@ -407,7 +407,7 @@ def test_fewer_pairs_than_asked_are_kept_with_a_warning(
 def test_a_source_that_cannot_be_read_names_the_set_the_file_and_the_mend(
     tmp_path: Path, path: str, message: str
 ):
-    for name in ("table.csv", "broken.parquet", "broken.jsonl.gz"):
+    for name in ("table.xlsx", "broken.parquet", "broken.jsonl.gz"):
         (tmp_path / name).write_text("a,b\n1,2\n")
     sets = own_files(tmp_path)
     sets["weak"]["source"]["path"] = str(tmp_path / path)

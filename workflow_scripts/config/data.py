@@ -52,9 +52,9 @@ class Source(Settings):
     data_dir: str | None = None
     """Folder within the data set on the hub."""
     config: Name | None = None
-    """Configuration (subset) of the data set on the hub."""
+    """Configuration (subset) of the data set on the hub or in a folder."""
     path: LocalPath | None = None
-    """File of JSON lines or Parquet, or a folder in hub format, below `data_root`."""
+    """File (JSON, CSV, TSV, Parquet) or folder (hub format, save_to_disk), below `data_root`."""
     world: Name | None = None
     """A generated world, a key of `worlds`."""
     split: str = Field("train", pattern=r"^[A-Za-z0-9_.\[\]:%-]+$")

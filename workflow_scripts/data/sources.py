@@ -1,23 +1,21 @@
-"""Where raw rows come from: a data set on the hub, a local folder in hub format, or one file."""
+"""Where raw rows come from: the hub, a local folder, or one file."""
 
-import gzip
-import json
 import sys
-import zlib
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NotRequired, TypedDict, final
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, final
 
 from workflow_scripts.core.errors import UserError, first_line
 from workflow_scripts.data.preferences import Prefer
-from workflow_scripts.data.screening import BadRowError, Reason
+from workflow_scripts.data.text_files import JSON_LINES, SourceRow, header, json_rows
 
-SourceRow = tuple[int, dict[str, Any] | BadRowError]
-"""A row's 1-based place in its source, and its fields, or why they cannot be read."""
+if TYPE_CHECKING:
+    from datasets import Dataset
 
-JSON_LINES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+TABLES = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+"""Kinds of table, with what separates their columns."""
 
 
 class _Common(TypedDict):
@@ -62,63 +60,33 @@ def location(source: RowSource) -> str:
 def read_rows(source: RowSource) -> Iterator[SourceRow]:
     """Yield the rows of ``source`` in its own order, reading no further than is asked for.
 
-    A file is JSON lines (``.jsonl`` or ``.json``, gzipped or not; blank lines are not rows, but
-    they count as lines) or Parquet, and has no splits. Anything else is opened by
-    ``datasets.load_dataset``; ``split`` is ``train`` unless given.
+    A file is JSON lines (blank lines are not rows, but they count as lines), a JSON array, a table
+    of comma- or tab-separated values, all of whose values are text (each gzipped or not), or
+    Parquet, and has no splits. A folder is in hub format, or was made by ``save_to_disk``. Tables,
+    folders and the hub are read by ``datasets``; ``split`` is ``train`` unless given.
 
     Raises:
         UserError: if the source is missing, unreadable, or of a kind not known here.
     """
     if "hub" in source:
-        return _dataset_rows(source["hub"], source)
+        return _hub_rows(source)
     path = Path(source["path"])
+    if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
+        return _saved_rows(path, source)
     if path.is_dir():
         return _folder_rows(str(path), source)
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder; put it there or correct `path`")
     if path.name.endswith(JSON_LINES):
-        return _json_rows(path)
+        return json_rows(path)
+    if table := next((kind for kind in TABLES if path.name.endswith(kind)), None):
+        return _table_rows(path, TABLES[table], source)
     if path.suffix == ".parquet":
         return _parquet_rows(path)
     raise UserError(
-        f"{path}: not a kind of file read here; give {', '.join(JSON_LINES)} or .parquet"
+        f"{path}: not a kind of file read here; give {', '.join([*JSON_LINES, *TABLES])} or "
+        ".parquet"
     )
-
-
-def _json_rows(path: Path) -> Iterator[SourceRow]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, _json_object(line)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = first_line(error)
-        raise UserError(f"{path}: cannot be read ({reason}); fix or replace it") from error
-
-
-def _json_object(line: bytes) -> dict[str, Any] | BadRowError:
-    try:
-        # A byte order mark is legal only at the start of a file, where editors put it.
-        value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_fields)
-    except UnicodeDecodeError:
-        return BadRowError(Reason.NOT_UTF8, "the line is in another encoding, perhaps latin-1")
-    except BadRowError as error:
-        return error.with_traceback(None)
-    except (ValueError, RecursionError):
-        value = None
-    if isinstance(value, dict):
-        return value
-    return BadRowError(Reason.NOT_JSON, "no JSON object on this line")
-
-
-def _fields(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object's fields; of equal keys, JSON would keep the last in silence."""
-    fields = dict(items)
-    if len(fields) < len(items):
-        repeated = next(key for key, n in Counter(key for key, _ in items).items() if n > 1)
-        raise BadRowError(Reason.EQUAL_KEYS, f"{repeated!r} is given more than once")
-    return fields
 
 
 def _parquet_rows(path: Path) -> Iterator[SourceRow]:
@@ -137,8 +105,49 @@ def _parquet_rows(path: Path) -> Iterator[SourceRow]:
         raise UserError(f"{path}: cannot be read as Parquet ({reason}); replace it") from error
 
 
+def _saved_rows(path: Path, source: RowSource) -> Iterator[SourceRow]:
+    """Yield the rows of a folder that ``save_to_disk`` made."""
+    import datasets
+    import pyarrow as pa
+
+    try:
+        saved = datasets.load_from_disk(str(path))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise UserError(
+            f"{path}: cannot be opened as what save_to_disk made ({first_line(error)}); save it "
+            "again"
+        ) from error
+    if isinstance(saved, datasets.DatasetDict):
+        split = source.get("split", "train")
+        if split not in saved:
+            raise UserError(
+                f"{path}: no split {split!r}; correct `split` to one of {', '.join(map(str, saved))}"
+            )
+        saved = saved[split]
+    yield from _numbered(saved)
+
+
+def _table_rows(path: Path, separator: str, source: RowSource) -> Iterator[SourceRow]:
+    """Yield the rows of a table, all of whose values are text: what looks like a number, too."""
+    from datasets import Features, Value
+
+    options = {
+        "data_files": escape(str(path)),
+        "sep": separator,
+        "keep_default_na": False,
+        "features": Features({column: Value("string") for column in header(path, separator)}),
+        "split": "train",
+    }
+    yield from _fresh_rows("csv", source, options)
+
+
 def _folder_rows(folder: str, source: RowSource) -> Iterator[SourceRow]:
-    """Yield the rows of a local folder in hub format, of the files as they are now.
+    """Yield the rows of a local folder in hub format."""
+    return _fresh_rows(folder, source, _selection(source))
+
+
+def _fresh_rows(name: str, source: RowSource, options: dict[str, Any]) -> Iterator[SourceRow]:
+    """Yield rows of local files as they are now.
 
     ``datasets`` takes a file of equal size and time for the one that it has in its cache, so the
     cache is a new one each time.
@@ -148,10 +157,29 @@ def _folder_rows(folder: str, source: RowSource) -> Iterator[SourceRow]:
     caches = Path(config.HF_DATASETS_CACHE)
     caches.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="once-", dir=caches, ignore_cleanup_errors=True) as cache:
-        yield from _dataset_rows(folder, source, cache)
+        yield from _numbered(_opened(name, source, {**options, "cache_dir": cache}))
 
 
-def _dataset_rows(name: str, source: RowSource, cache: str | None = None) -> Iterator[SourceRow]:
+def _hub_rows(source: HubSource) -> Iterator[SourceRow]:
+    options = {**_selection(source), "revision": source["revision"]}
+    yield from _numbered(_opened(source["hub"], source, options))
+
+
+def _selection(source: RowSource) -> dict[str, Any]:
+    """Return what of a data set is read, as ``load_dataset`` calls it."""
+    return {
+        "name": source.get("config"),
+        "data_dir": source.get("data_dir"),
+        "split": source.get("split", "train"),
+    }
+
+
+def _numbered(dataset: Iterable[Any]) -> Iterator[SourceRow]:
+    for number, fields in enumerate(dataset, start=1):
+        yield number, dict(fields)
+
+
+def _opened(name: str, source: RowSource, options: dict[str, Any]) -> "Dataset":
     import datasets
     import pyarrow as pa
     from datasets.exceptions import DatasetsError
@@ -159,19 +187,18 @@ def _dataset_rows(name: str, source: RowSource, cache: str | None = None) -> Ite
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     try:
-        dataset = datasets.load_dataset(
-            name,
-            source.get("config"),
-            data_dir=source.get("data_dir"),
-            split=source.get("split", "train"),
-            revision=source.get("revision"),
-            cache_dir=cache,
-        )
+        return datasets.load_dataset(name, **options)
     except (OSError, ValueError, RuntimeError, pa.ArrowException, DatasetsError) as error:
+        if "Config name is missing" in str(error):
+            found = datasets.get_dataset_config_names(name, revision=options.get("revision"))
+            raise UserError(
+                f"{location(source)}: several configurations; name one of {', '.join(found)} as "
+                "the source's `config`"
+            ) from error
+        fix = "correct its name, split or revision, or fetch it where there is a network"
+        if "data_files" in options:
+            fix = "fix or replace it"
         raise UserError(
             f"{location(source)}: cannot be opened as a data set "
-            f"({first_line(error.__cause__ or error)}); correct its name, split or revision, "
-            "or fetch it where there is a network"
+            f"({first_line(error.__cause__ or error)}); {fix}"
         ) from error
-    for number, fields in enumerate(dataset, start=1):
-        yield number, dict(fields)

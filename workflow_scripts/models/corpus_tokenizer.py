@@ -73,7 +73,11 @@ def in_hub_format(tokenizer: "Tokenizer") -> "PreTrainedTokenizerFast":
 
 
 def packed(tokenizer: "Tokenizer", texts: list[str]) -> NDArray[np.uint16 | np.uint32]:
-    """Return all texts in tokens, each followed by the end-of-text token, shape (tokens,)."""
+    """Return all texts in tokens, each followed by the end-of-text token, shape (tokens,).
+
+    That token's spelling within a text is text.
+    """
+    tokenizer.encode_special_tokens = True
     end = tokenizer.token_to_id(END_OF_TEXT)
     encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
     width = np.uint16 if tokenizer.get_vocab_size() <= 1 << 16 else np.uint32

@@ -109,6 +109,10 @@ def tokenise(
     goes first, BOS included; only a response longer than ``max_length`` loses tokens, its first.
     A response token that nothing precedes is not scored.
 
+    The spelling of a special token in a text is text: byte-level BPE, BPE with byte fallback,
+    WordPiece and word-level tokenizers of whole words cut it into ordinary tokens. Where a
+    vocabulary spells a control token as a piece of text (Unigram), the pair is refused.
+
     Args:
         tokenizer: a fast tokenizer.
         ids: names of the pairs, for messages.
@@ -119,18 +123,20 @@ def tokenise(
             score it, as the reference does for OPT and Mistral.
 
     Raises:
-        UserError: if the tokenizer does not know its vocabulary, or a response has no token that
-            could be scored.
+        UserError: if the tokenizer does not know its vocabulary, takes text for a control token, or
+            a response has no token that could be scored.
     """
     check_tokenizer(tokenizer, columns[0][0])
     prefix = _prefix(tokenizer)
-    encoded_prompts = [prefix + tokens for tokens in _encode(tokenizer, prompts)]
+    bare_prompts = _encode(tokenizer, prompts)
+    _refuse_control_tokens(tokenizer, ids, bare_prompts)
+    encoded_prompts = [prefix + tokens for tokens in bare_prompts]
     pieces: list[list[int]] = []
     response_starts: list[int] = []
     for column in columns:
-        for id_, prompt, response in zip(
-            ids, encoded_prompts, _encode(tokenizer, column), strict=True
-        ):
+        responses = _encode(tokenizer, column)
+        _refuse_control_tokens(tokenizer, ids, responses)
+        for id_, prompt, response in zip(ids, encoded_prompts, responses, strict=True):
             scored = prefix + response if bos_in_response else response
             kept = (prompt + scored)[-max_length:]
             response_start = max(1, len(kept) - len(scored))
@@ -176,9 +182,23 @@ def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[li
         add_special_tokens=False,
         return_attention_mask=False,
         return_token_type_ids=False,
+        split_special_tokens=True,
         verbose=False,
     )
     return encoding["input_ids"]
+
+
+def _refuse_control_tokens(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[str], texts: Sequence[Sequence[int]]
+) -> None:
+    control = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    for id_, tokens in zip(ids, texts, strict=True):
+        if not control.isdisjoint(tokens):
+            found = tokenizer.convert_ids_to_tokens(min(control.intersection(tokens)))
+            raise UserError(
+                f"pair {id_}: {tokenizer.name_or_path} turns text into its control token {found}; "
+                "drop the pair, or use another model"
+            )
 
 
 def _prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
