@@ -45,7 +45,6 @@ def is_command():
     return bool(targets) and targets <= COMMANDS
 
 
-
 def write_configuration():
     """Write the whole configuration to a file, which a command reads rather than a long argument."""
     file = Path(paths.CONFIGURATION)

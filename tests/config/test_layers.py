@@ -46,6 +46,8 @@ def test_a_layer_changes_a_part_of_what_the_one_below_gives():
     below = Layer("demo.yaml", {"models": {"small": {"pretrain": {"corpus": "all", "steps": 9}}}})
     above = Layer("tiny.yaml", {"models": {"small": {"pretrain": {"steps": 4}}}})
     assert merged([below, above])["models"]["small"]["pretrain"] == {"corpus": "all", "steps": 4}
+
+
 def test_a_key_of_the_origin_that_is_given_already_is_merged():
     model = over(models={"mistral-7b": {"revision": "1" * 40}})["models"]["mistral-7b"]
     assert model == PAPER["models"]["mistral-7b"] | {"revision": "1" * 40}
