@@ -121,7 +121,7 @@ def _saved_rows(path: Path, source: RowSource) -> Iterator[SourceRow]:
         split = source.get("split", "train")
         if split not in saved:
             raise UserError(
-                f"{path}: no split {split!r}; correct `split` to one of {', '.join(map(str, saved))}"
+                f"{path}: no split {split!r}; set `split` to one of {', '.join(map(str, saved))}"
             )
         saved = saved[split]
     yield from _numbered(saved)

@@ -191,7 +191,7 @@ def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[li
 def _refuse_control_tokens(
     tokenizer: PreTrainedTokenizerBase, ids: Sequence[str], texts: Sequence[Sequence[int]]
 ) -> None:
-    control = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    control = {token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id}
     for id_, tokens in zip(ids, texts, strict=True):
         if not control.isdisjoint(tokens):
             found = tokenizer.convert_ids_to_tokens(min(control.intersection(tokens)))
