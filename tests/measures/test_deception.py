@@ -1,4 +1,4 @@
-"""The figures of DESIGN section 2 on tables worked by hand, and their uncertainty."""
+"""The figures of docs/method.md on tables worked by hand, and their uncertainty."""
 
 import math
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""The losses against float64 NumPy written from the formulas of DESIGN section 1."""
+"""The losses against float64 NumPy written from the formulas of docs/method.md."""
 
 import math
 

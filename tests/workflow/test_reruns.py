@@ -1,4 +1,4 @@
-"""What a change reruns: DESIGN.md section 4, row by row, by real Snakemake on a finished DAG.
+"""What a change reruns: the table of docs/reruns.md, by real Snakemake on a finished DAG.
 
 A job is written as its rule and its first output below ``results/``.
 """

@@ -105,7 +105,7 @@ class PairSet(Settings):
 
 
 class PairSets(Settings):
-    """The four sets, disjoint by prompt (DESIGN section 1)."""
+    """The four sets, disjoint by prompt (docs/method.md)."""
 
     gt: PairSet
     """D_gt: trains the ceilings with true labels."""

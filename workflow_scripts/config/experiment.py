@@ -34,7 +34,7 @@ CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' sl
 
 
 class Probe(Settings):
-    """How predictions become figures (DESIGN section 2)."""
+    """How predictions become figures (docs/method.md)."""
 
     threshold: Annotated[float, Field(ge=0.5, lt=1)] = 0.75
     """A model knows a pair when its confidence in the true choice reaches this."""

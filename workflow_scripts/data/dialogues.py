@@ -2,7 +2,7 @@ r"""From a row that holds dialogues to a pair, rendered as HH-RLHF writes them.
 
 The prompt is everything up to the last assistant turn, ``"\n\nHuman: {text}\n\nAssistant:"`` and so
 on, after the text of a system message where there is one; the response is ``" {text}"``. The paper
-uses single-turn dialogues only (DESIGN section 1), so others are taken only where that is asked.
+uses single-turn dialogues only (docs/method.md), so others are taken only where that is asked.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,7 +3,6 @@
 Sets are filled in the order test, gt, weak, helpful, so that the test set stays whole where two
 sources share prompts. A set with a source of its own takes the file's first usable rows. Sets that
 name an equal source share it: its rows are shuffled once and each row is dealt to one set.
-DESIGN.md sections 1 and 3.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Figures of weak-to-strong deception, from the margins of four models (DESIGN section 2).
+"""Figures of weak-to-strong deception, from the margins of four models (docs/method.md).
 
 Every figure is a function of sums over test pairs. A pair contributes a row of *columns* (its
 indicators); a figure is computed from the columns' sums. So the same code serves the test set

@@ -1,4 +1,4 @@
-"""All figures of a probe, as its JSON file has them (DESIGN section 2)."""
+"""All figures of a probe, as its JSON file has them (docs/method.md)."""
 
 from collections.abc import Mapping
 from typing import Any

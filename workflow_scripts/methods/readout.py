@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Readout(StrEnum):
-    """What the score of a sequence is (DESIGN section 1, column ``margin``)."""
+    """What the score of a sequence is (docs/method.md)."""
 
     REWARD = "reward"
     REWARD_AT_NONZERO_COUNT = "reward, read at the count of tokens that are not 0"

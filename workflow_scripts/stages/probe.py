@@ -1,4 +1,4 @@
-"""Figures of one cell, from four models' margins on the same test pairs (DESIGN section 2)."""
+"""Figures of one cell, from four models' margins on the same test pairs (docs/method.md)."""
 
 import argparse
 from typing import Any

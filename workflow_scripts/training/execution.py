@@ -19,8 +19,8 @@ class Execution:
             so many of the greatest length have.
         zero: DeepSpeed's ZeRO stage; 0 is none.
         offload: whether the optimizer's state is in the host's memory.
-        checkpointing: whether activations are computed anew in the backward pass.
-        tensorboard: whether to log to tensorboard/ beside the metrics as well.
+        checkpointing: whether activations are computed again in the backward pass.
+        tensorboard: whether to log to tensorboard/ next to the metrics as well.
         states: folder of all trainings' states, or None to keep nothing.
         state: this training's own, for what it goes on from after an interruption.
         save_minutes: how often that is written.
@@ -59,18 +59,18 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
         "--zero", type=int, choices=(0, 2, 3), default=0, help="DeepSpeed's ZeRO stage; 0: none"
     )
     _add_switch(group, "--offload", "keep the optimizer's state in the host's memory (ZeRO)")
-    _add_switch(group, "--checkpointing", "compute activations anew in the backward pass")
-    _add_switch(group, "--tensorboard", "log to tensorboard/ beside the metrics as well")
+    _add_switch(group, "--checkpointing", "compute activations again in the backward pass")
+    _add_switch(group, "--tensorboard", "log to tensorboard/ next to the metrics as well")
     group.add_argument(
         "--states",
-        help="folder beside the results for what interrupted trainings go on from; this one's is "
+        help="folder next to the results for what interrupted trainings go on from; this one's is "
         "named as the folder of --record",
     )
     group.add_argument("--save-minutes", type=float, default=30.0, help="how often that is written")
 
 
 def _own(states: str, record: str) -> Path:
-    """Return a training's own folder in that of all states, which is beside the results."""
+    """Return a training's own folder in that of all states, which is next to the results."""
     folder, results = Path(record).parent, Path(states).parent
     if not folder.is_relative_to(results):
         raise UserError(f"--states {states}: is not in a folder that --record {record} is in too")

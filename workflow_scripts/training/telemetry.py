@@ -1,4 +1,4 @@
-"""What a run tells while it goes (progress, metrics) and leaves behind (its record)."""
+"""What a run shows while it goes (progress, metrics) and leaves behind (its record)."""
 
 import contextlib
 import json
@@ -132,7 +132,7 @@ class MetricsLines(TrainerCallback):
 def record(
     course: Course, settings: Mapping[str, Any], examples: int, micro_batch: int
 ) -> dict[str, Any]:
-    """Return a training's record (DESIGN section 3, ``train.json``)."""
+    """Return a training's record (``train.json``)."""
     return {
         "steps": len(course.losses),
         "loss": {

@@ -1,4 +1,4 @@
-"""What ``transformers.Trainer`` is told of a training."""
+"""The arguments of ``transformers.Trainer`` for a training."""
 
 import math
 
@@ -22,7 +22,7 @@ def training_arguments(
     weights: int,
     seed: str,
 ) -> TrainingArguments:
-    """Return what the Trainer is told: nothing to save, and to log about a hundred times.
+    """Return the Trainer's arguments: nothing to save, and to log about a hundred times.
 
     Args:
         scratch: the folder that the Trainer insists on.

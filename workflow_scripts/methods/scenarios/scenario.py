@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Scenario(Method):
-    """How a preference is learned and read out (DESIGN section 1).
+    """How a preference is learned and read out (docs/method.md).
 
     A scenario has a field ``kind: Literal["its name"] = Field(its name, exclude=True)``.
 
