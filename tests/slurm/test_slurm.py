@@ -360,3 +360,66 @@ def test_broken_trainings_end_in_the_bytes_of_unbroken_ones(
     for folder in (REQUEUED, STRANDED):
         weights = f"{folder}/checkpoint/model.safetensors"
         assert (clone.folder / weights).read_bytes() == (tmp_path / weights).read_bytes()
+
+
+READ = "results/ground_truth/substances/reward_model/small/seed2"
+
+
+@pytest.fixture(scope="module")
+def unreadable(whole: Clone) -> tuple[Clone, dict[str, bytes]]:
+    """Return a clone after a training's readout failed twice, and what the training wrote first.
+
+    The readout's time runs out in the first attempt, and it is killed in the second, as for memory.
+    """
+    running = subprocess.Popen(
+        whole.command("--", f"{READ}/predictions.parquet"),
+        cwd=whole.folder,
+        env=whole.slurm.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    readout = stopped_readout(running)
+    outputs = trained_files(whole)
+    [job] = whole.slurm.run("squeue", "-h", "-t", "R", "-o", "%i").split()
+    whole.slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+    wait_for(running, lambda: not readout.is_running())
+    stopped_readout(running).kill()
+    _, said = running.communicate(timeout=300)
+    assert running.returncode == 0, said[-6000:]
+    return whole, outputs
+
+
+def stopped_readout(running: subprocess.Popen[str]) -> psutil.Process:
+    """Wait until the readout runs, and return its process, stopped."""
+    found: list[psutil.Process] = []
+
+    def find() -> bool:
+        for process in psutil.process_iter(["cmdline"]):
+            command = process.info["cmdline"] or []
+            if {"predict", f"{READ}/predictions.parquet"} <= set(command):
+                found.append(process)
+        return bool(found)
+
+    wait_for(running, find)
+    found[-1].suspend()
+    return found[-1]
+
+
+def trained_files(clone: Clone) -> dict[str, bytes]:
+    """Return what the training of the readout has written."""
+    files = [path for path in (clone.folder / READ).rglob("*") if path.is_file()]
+    return {path.name: path.read_bytes() for path in files if not path.name.startswith(".")}
+
+
+def test_a_training_whose_readouts_failed_is_only_read_again(
+    unreadable: tuple[Clone, dict[str, bytes]],
+):
+    clone, outputs = unreadable
+    after = trained_files(clone)
+    assert after.pop("predictions.parquet")
+    # The record has the seconds that it took: no other training leaves the same.
+    assert after == outputs
+    states = [job["State"] for job in jobs_of(clone, "ground_truth")][-3:]
+    assert states == ["TIMEOUT", "FAILED", "COMPLETED"]
+    assert not list((clone.folder / "results/.state").glob("**/finished.json"))
