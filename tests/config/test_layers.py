@@ -128,7 +128,11 @@ def test_a_scenario_may_stand_under_several_names():
             "conflicts.explicit.0.name: [1] is no name",
         ),
         ("matrix.models", ["gpt2"], "matrix.models: names fewer than two models"),
-        ("data_root", "", "data_root: '' is no path"),
+        (
+            "targets.honesty.sets.gt.source.path",
+            "",
+            "targets.honesty.sets.gt.source.path: '' is no path",
+        ),
         ("data_root", "{x}", "data_root: '{x}' is no path"),
         ("data_root", "a\0b", "data_root: 'a\\x00b' is no path"),
         ("hardware.a40.memory_gb", 0.001, "hardware.a40.memory_gb: input should be greater"),

@@ -20,7 +20,7 @@ from workflow_scripts.config.models import Gpu, Model
 from workflow_scripts.config.training import Training
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.names import Name
-from workflow_scripts.core.section import Count, LocalPath, Settings, Share, exactly_one
+from workflow_scripts.core.section import Count, Folder, Settings, Share, exactly_one
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.conflicts.registry import AnyConflict
 from workflow_scripts.methods.method import Sft
@@ -124,7 +124,7 @@ class Execution(Settings):
 class Config(Settings):
     """The whole of ``config.yaml``."""
 
-    data_root: LocalPath = "."
+    data_root: Folder = "."
     """Folder below which local data and models are found."""
     matrix: Matrix
     """Which cells are run."""

@@ -26,12 +26,20 @@ Count = Annotated[int, Field(gt=0, le=10**12)]
 """A number of things; more than this is a slip of the keyboard."""
 
 
-def _checked_path(path: str) -> str:
-    if not path.strip() or any(sign in path for sign in "{}\0"):
-        raise ValueError(f"{path!r} is no path that can be used; it is empty or has {{, }} or NUL")
+def _checked_folder(path: str) -> str:
+    if any(sign in path for sign in "{}\0"):
+        raise ValueError(f"{path!r} is no path that can be used; it has {{, }} or NUL")
     return path
 
 
+def _checked_path(path: str) -> str:
+    if not path.strip():
+        raise ValueError(f"{path!r} is no path; name a file or a folder")
+    return _checked_folder(path)
+
+
+Folder = Annotated[str, AfterValidator(_checked_folder)]
+"""A folder; an empty one is the working directory."""
 LocalPath = Annotated[str, AfterValidator(_checked_path)]
 """A file or folder: no empty one, and no braces, which Snakemake takes for wildcards."""
 

@@ -59,7 +59,9 @@ def record(stage: str, args: argparse.Namespace, seconds: float) -> None:
         "parents": {
             str(path): _known_hash(path)
             for path in sorted({*_named(vars(args)), *_named(settings)})
-            if not any(path == artefact or path in artefact.parents for artefact in written)
+            # States of other trainings come and go while this one ends.
+            if not _is_hidden(path)
+            and not any(path == artefact or path in artefact.parents for artefact in written)
         },
         "versions": versions,
         "commit": _commit(),
@@ -77,8 +79,12 @@ def record(stage: str, args: argparse.Namespace, seconds: float) -> None:
 
 def _is_artefact(path: Path) -> bool:
     """Return whether a path is of a result: below ``results/``, and not hidden there."""
-    hidden = any(part.startswith(".") for part in path.parts)
-    return RESULTS in path.parents and not hidden and path.exists()
+    return RESULTS in path.parents and not _is_hidden(path) and path.exists()
+
+
+def _is_hidden(path: Path) -> bool:
+    """Return whether a path is of what the workflow keeps for itself below ``results/``."""
+    return RESULTS in path.parents and any(part.startswith(".") for part in path.parts)
 
 
 def record_of(path: Path) -> Path:
