@@ -16,7 +16,10 @@ def models_by(origin):
 
 def model_folder(wildcards):
     """Return the local folder that a model is copied from."""
-    return os.path.join(EXPERIMENT.data_root, EXPERIMENT.models[wildcards.model].path)
+    path = os.path.join(EXPERIMENT.data_root, EXPERIMENT.models[wildcards.model].path)
+    # Snakemake makes results/models/x, and knows no ./results/models/x.
+    made_here = os.path.normpath(path)
+    return made_here if made_here.startswith("results/") else path
 
 
 def corpus_texts(wildcards):
