@@ -78,8 +78,7 @@ class _Record(logging.Filter):
                 self.failures.pop(said.job_id, None)
                 if said.job_id in self._jobs:
                     record.msg = f"Job {said.job_id} is done: {self._jobs[said.job_id]}"
-            # Of a group, every job is logged as failed after the group itself.
-            case LogEvent.JOB_ERROR if not said.indent:
+            case LogEvent.JOB_ERROR:
                 self._failed(said.jobid, said.rule_name, said.log)
             case LogEvent.GROUP_ERROR:
                 infos = said.job_error_info

@@ -140,51 +140,6 @@ def test_a_job_that_is_cancelled_ends_the_run_and_other_cells_go_on(clone: Clone
     assert not (clone.folder / "results/models/small").exists()
 
 
-GROUP = """
-import sys
-
-sys.path.insert(0, workflow.basedir)
-
-from snakemake.logging import logger
-from workflow_scripts import terminal
-
-terminal.attach(logger, brief=False)
-
-rule all:
-    input: "read"
-
-rule train:
-    output: "trained"
-    log: "train.log"
-    group: "training"
-    resources: runtime=5, mem_mb=100
-    message: "Train"
-    shell: "echo bye > {log}; touch {output}"
-
-rule read:
-    input: "trained"
-    output: "read"
-    log: "read.log"
-    group: "training"
-    resources: runtime=5, mem_mb=100
-    message: "Read"
-    shell: "echo 'error: unreadable' > {log}; exit 1"
-"""
-"""A training and what reads it, in one job of which the second part fails."""
-
-
-def test_of_a_group_that_failed_the_last_lines_name_what_failed(clone: Clone):
-    (clone.folder / "group.smk").write_text(GROUP)
-    of_group = ("--snakefile", "group.smk", "--workflow-profile", "none", "--retries", "0")
-    ran = clone.run(*of_group)
-    assert ran.returncode == 1
-    last = ran.stderr.rpartition("\n\nFailed: ")[2].splitlines()
-    assert last[:2] == ["Read", "    error: unreadable"], ran.stderr[-6000:]
-    assert last[2].startswith("    log: read.log, ")
-    assert last[3] == "Fix it and run the same command again: what is finished stands."
-    assert "Failed: Train" not in ran.stderr
-
-
 def test_the_whole_dag_runs_and_nothing_is_left_to_do(whole: Clone):
     assert (whole.folder / "results/report/index.html").exists()
     assert NOTHING in whole.run("-n").stdout
