@@ -24,6 +24,7 @@ import torch
 from transformers import AutoConfig
 
 from benchmarks.throughput import workload
+from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models import checkpoints, scorer
 from workflow_scripts.models.tokenise import members, tokenise
 
@@ -93,7 +94,7 @@ def _peak(model: Path, pairs: Path, args: argparse.Namespace) -> int:
 
 def _kept(folder: Path, table: Path, made: Path) -> int:
     """Return the bytes that a micro-batch's forward keeps, beside the weights."""
-    readout = scorer.READOUTS["simpo"]
+    readout = Readout.MEAN_LOG_PROBABILITY
     model = checkpoints.load_base(folder, readout).train()
     pairs = pq.read_table(table).to_pydict()
     sequences = tokenise(

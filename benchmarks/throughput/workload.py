@@ -53,7 +53,9 @@ TRAINING = {
     "warmup": 0.0,
     "batch_size": BATCH,
     "max_length": MAX_LENGTH,
+    "data_order": "shuffled",
     "adam": {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+    "compat": {},
     "seed": SEED,
 }
 
