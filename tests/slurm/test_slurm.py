@@ -416,16 +416,3 @@ def trained_files(clone: Clone) -> dict[str, bytes]:
     """Return what the training of the readout has written."""
     files = [path for path in (clone.folder / READ).rglob("*") if path.is_file()]
     return {path.name: path.read_bytes() for path in files if not path.name.startswith(".")}
-
-
-def test_a_training_whose_readouts_failed_is_only_read_again(
-    unreadable: tuple[Clone, dict[str, bytes]],
-):
-    clone, outputs = unreadable
-    after = trained_files(clone)
-    assert after.pop("predictions.parquet")
-    # The record has the seconds that it took: no other training leaves the same.
-    assert after == outputs
-    states = [job["State"] for job in jobs_of(clone, "ground_truth")][-3:]
-    assert states == ["TIMEOUT", "FAILED", "COMPLETED"]
-    assert not list((clone.folder / "results/.state").glob("**/finished.json"))
