@@ -114,6 +114,16 @@ def slice_for(stage, *names):
     return lambda wildcards: stage(EXPERIMENT, *(wildcards[name] for name in names))
 
 
+def slice_of_cell(stage):
+    """Return a params function: the part of the configuration that a cell's ``stage`` depends on."""
+
+    def settings(wildcards):
+        names = {name: wildcards[name] for name in CELL}
+        return stage(EXPERIMENT, matrix.Cell(**names | {"seed": int(wildcards.seed)}))
+
+    return settings
+
+
 def files_in(folder):
     """Return a folder's files: a file that is written over leaves its folder's time as it was."""
     found = (os.path.join(place, file) for place, _, files in os.walk(folder) for file in files)

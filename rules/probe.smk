@@ -18,7 +18,7 @@ rule probe:
         "../envs/analysis.yaml"
     params:
         code=CODE.digest("probe"),
-        settings=slice_for(slices.probe, *CELL),
+        settings=slice_of_cell(slices.probe),
     message:
         f"Probe {{wildcards.scenario}} student: {CELL_TEXT}"
     shell:
@@ -52,7 +52,7 @@ rule inspect:
         "../envs/analysis.yaml"
     params:
         code=CODE.digest("inspection"),
-        settings=slice_for(slices.probe, *CELL),
+        settings=slice_of_cell(slices.probe),
     message:
         f"Inspect {{wildcards.scenario}} student: {CELL_TEXT}"
     shell:

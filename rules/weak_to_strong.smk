@@ -29,6 +29,6 @@ use rule sft as weak_to_strong with:
             conflict_of(wildcards).kind,
             STUDENTS[wildcards.variant].kind,
         ),
-        settings=slice_for(slices.weak_to_strong, *CELL),
+        settings=slice_of_cell(slices.weak_to_strong),
     message:
         f"Train {{wildcards.scenario}} student: {CELL_TEXT}"

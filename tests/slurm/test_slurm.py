@@ -101,18 +101,8 @@ def test_plan_counts_what_would_run(clone: Clone):
 
 
 def test_each_of_two_nodes_gives_half_of_the_gpus(clone: Clone):
-    command = clone.command(
-        "--", "results/models/small", configuration=("tests/slurm/two_nodes.yaml",)
-    )
-    running = subprocess.Popen(
-        command,
-        cwd=clone.folder,
-        env=clone.slurm.environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    two_nodes = ("tests/slurm/two_nodes.yaml",)
+    running = launched(clone, "--", "results/models/small", configuration=two_nodes)
     try:
         wait_for(running, lambda: bool(jobs_on(clone, "a800", "pretrain")))
         [job] = jobs_on(clone, "a800", "pretrain")
@@ -270,8 +260,15 @@ def start(clone: Clone, *targets: str) -> subprocess.Popen[str]:
     """Start the trainings that are going to be hit, and don't wait for them."""
     short = ("--set-resources", "pretrain:mem_mb=300 * 10 ** (attempt - 1)")
     short += ("sft:runtime=1 if attempt == 1 else 10", "sft:slurm_extra='--signal=TERM@10'")
+    return launched(clone, *short, "--", *targets, configuration=STORM)
+
+
+def launched(
+    clone: Clone, *arguments: str, configuration: tuple[str, ...]
+) -> subprocess.Popen[str]:
+    """Start Snakemake in a session of its own, which Ctrl-C can be sent to."""
     return subprocess.Popen(
-        clone.command(*short, "--", *targets, configuration=STORM),
+        clone.command(*arguments, configuration=configuration),
         cwd=clone.folder,
         env=clone.slurm.environment,
         start_new_session=True,
@@ -366,53 +363,3 @@ def test_broken_trainings_end_in_the_bytes_of_unbroken_ones(
     for folder in (REQUEUED, STRANDED):
         weights = f"{folder}/checkpoint/model.safetensors"
         assert (clone.folder / weights).read_bytes() == (tmp_path / weights).read_bytes()
-
-
-READ = "results/ground_truth/substances/reward_model/small/seed2"
-
-
-@pytest.fixture(scope="module")
-def unreadable(whole: Clone) -> tuple[Clone, dict[str, bytes]]:
-    """Return a clone after a training's readout failed twice, and what the training wrote first.
-
-    The readout's time runs out in the first attempt, and it is killed in the second, as for memory.
-    """
-    running = subprocess.Popen(
-        whole.command("--", f"{READ}/predictions.parquet"),
-        cwd=whole.folder,
-        env=whole.slurm.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    readout = stopped_readout(running)
-    outputs = trained_files(whole)
-    [job] = whole.slurm.run("squeue", "-h", "-t", "R", "-o", "%i").split()
-    whole.slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
-    wait_for(running, lambda: not readout.is_running())
-    stopped_readout(running).kill()
-    _, said = running.communicate(timeout=300)
-    assert running.returncode == 0, said[-6000:]
-    return whole, outputs
-
-
-def stopped_readout(running: subprocess.Popen[str]) -> psutil.Process:
-    """Wait until the readout runs, and return its process, stopped."""
-    found: list[psutil.Process] = []
-
-    def find() -> bool:
-        for process in psutil.process_iter(["cmdline"]):
-            command = process.info["cmdline"] or []
-            if {"predict", f"{READ}/predictions.parquet"} <= set(command):
-                found.append(process)
-        return bool(found)
-
-    wait_for(running, find)
-    found[-1].suspend()
-    return found[-1]
-
-
-def trained_files(clone: Clone) -> dict[str, bytes]:
-    """Return what the training of the readout has written."""
-    files = [path for path in (clone.folder / READ).rglob("*") if path.is_file()]
-    return {path.name: path.read_bytes() for path in files if not path.name.startswith(".")}

@@ -12,6 +12,7 @@ from tests.shared.base_models import FAMILIES, save_base
 from tests.shared.configuration import PAPER, loaded
 from tests.shared.stages import run_stage
 from tests.shared.trainings import margins, write_pairs
+from workflow_scripts.config.matrix import Cell
 from workflow_scripts.data.pairs import high_confidence, read_pairs
 from workflow_scripts.methods import losses
 from workflow_scripts.methods.compat import Compat
@@ -55,10 +56,10 @@ def every_slice(compat):
                 name = ("student_sft", scenario, supervision, student)
                 by_stage[name] = slices.student_sft(config, *sft)
             for conflict in CONFLICTS:
-                of = (*place, *cell, conflict, variant, "0")
+                of = Cell(*place, *cell, conflict, variant, 0)
                 name = (scenario, conflict, student)
-                by_stage["student", *name] = slices.weak_to_strong(config, *of)
-                by_stage["probe", *name] = slices.probe(config, *of)
+                by_stage["student", *name] = slices.weak_to_strong(config, of)
+                by_stage["probe", *name] = slices.probe(config, of)
     return by_stage
 
 

@@ -1,7 +1,8 @@
 """Checks before a run on the cluster: its models, its data, and the disk."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from workflow_scripts.cluster.findings import Finding
@@ -43,8 +44,14 @@ def _model_on_hub(check: str, model: Model) -> Finding:
     from huggingface_hub import HfApi
 
     where = f"{model.id} at {str(model.revision)[:12]}"
+    ask = partial(HfApi().model_info, str(model.id), revision=model.revision, timeout=10)
+    return _hub_finding(check, where, ask)
+
+
+def _hub_finding(check: str, where: str, ask: Callable[[], object]) -> Finding:
+    """Return whether the hub answers ``ask``."""
     try:
-        HfApi().model_info(str(model.id), revision=model.revision, timeout=10)
+        ask()
     except Exception as error:  # of the hub, the network or the certificates
         return Finding(check, f"{where} cannot be fetched ({first_line(error)})", _FIX_HUB)
     return Finding(check, f"{where} can be fetched")
@@ -76,11 +83,8 @@ def _source_finding(config: Config, check: str, source: Source) -> Finding:
             return Finding(check, str(file))
         return Finding(check, f"no file {file}", "correct `path` or data_root in config.yaml")
     where = f"{source.hub} at {source.revision}"
-    try:
-        HfApi().dataset_info(str(source.hub), revision=source.revision, timeout=10)
-    except Exception as error:  # of the hub, the network or the certificates
-        return Finding(check, f"{where} cannot be fetched ({first_line(error)})", _FIX_HUB)
-    return Finding(check, f"{where} can be fetched")
+    ask = partial(HfApi().dataset_info, str(source.hub), revision=source.revision, timeout=10)
+    return _hub_finding(check, where, ask)
 
 
 def disk_finding(needed: int) -> Finding:

@@ -1,15 +1,13 @@
 """What would run now, on which GPUs, for how long, and how much of the disk it takes."""
 
 import csv
-import json
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -49,33 +47,30 @@ class WorkflowPlan:
         return [item for item in self.works if item.trains]
 
 
-def outputs(config: Mapping[str, Any], snakefile: str, started_in: str) -> dict[str, bool]:
+def outputs(config: str, snakefile: str, started_in: str) -> dict[str, bool]:
     """Return every output of the workflow, and whether it would be made now.
 
     Snakemake itself is asked, since only Snakemake knows what its rules and triggers rerun.
 
     Args:
-        config: the whole configuration.
+        config: file of the whole configuration.
         snakefile: the workflow's Snakefile.
         started_in: the folder in which its profiles are looked for.
 
     Raises:
         UserError: if it fails.
     """
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(config, file)
-        file.flush()
-        summary = subprocess.run(
-            [
-                *(sys.executable, "-m", "snakemake", "--summary", "--nolock"),
-                *("--snakefile", snakefile, "--directory", str(Path.cwd())),
-                *("--configfile", file.name, "--", "all"),
-            ],
-            cwd=started_in,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    summary = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--summary", "--nolock"),
+            *("--snakefile", snakefile, "--directory", str(Path.cwd())),
+            *("--configfile", str(Path(config).absolute()), "--", "all"),
+        ],
+        cwd=started_in,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if summary.returncode:
         raise UserError(
             f"snakemake --summary failed: {last_line(summary.stderr)}; run it by hand to see more"

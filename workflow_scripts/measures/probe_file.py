@@ -1,6 +1,5 @@
 """A probe's files: predictions in, a JSON file out that a schema describes."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.files import read_json, read_table
+from workflow_scripts.core.files import read_json, read_table, sha256_of
 from workflow_scripts.measures.statistic import Array
 
 SCHEMA_VERSION = 1
@@ -100,7 +99,6 @@ def sha256(path: str) -> str:
         UserError: if it cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); predict again") from error

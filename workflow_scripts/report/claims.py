@@ -9,7 +9,7 @@ is *too little data* to decide.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
@@ -138,11 +138,7 @@ def grows_with_the_gap(rows: Iterable[CellRow]) -> Claim:
     # The rise over the run's own range of gaps.
     rise = _scaled(slope, max(gaps) - min(gaps)) if slope else None
     if slope and rise:
-        each = "; ".join(
-            f"{name} {_text(_scaled(found, 0.1))}"
-            for part, name in PARTS.items()
-            if (found := slopes[part])
-        )
+        each = _parts_text(slopes, 0.1)
         evidence = (
             f"Per 0.1 of accuracy between the ceilings: {each}. DS is b, what a blind tax has, "
             "plus the excess; b grows with the gap by arithmetic.",
@@ -178,11 +174,7 @@ def bootstrapping_mitigates(rows: Sequence[CellRow]) -> Claim:
     reduction = reductions[EXCESS]
     if reduction:
         lower = sum(row[EXCESS] > 0 for row in changes)
-        each = "; ".join(
-            f"{name} {_text(_scaled(found, -1))}"
-            for part, name in PARTS.items()
-            if (found := reductions[part])
-        )
+        each = _parts_text(reductions, -1)
         evidence = (
             f"Bootstrapping changes on average: {each}. DS is b, what a blind tax has, plus the "
             "excess.",
@@ -272,6 +264,15 @@ def _verdict(effect: Estimate | None) -> Verdict:
     if low > 0 and effect.value >= SMALLEST_EFFECT:
         return Verdict.HOLDS
     return Verdict.DOES_NOT if high < SMALLEST_EFFECT else Verdict.TOO_LITTLE
+
+
+def _parts_text(effects: Mapping[str, Estimate | None], factor: float) -> str:
+    """Return the effects on DS, on b and on the excess, next to one another."""
+    return "; ".join(
+        f"{name} {_text(_scaled(effect, factor))}"
+        for part, name in PARTS.items()
+        if (effect := effects[part])
+    )
 
 
 def _scaled(effect: Estimate, factor: float) -> Estimate:

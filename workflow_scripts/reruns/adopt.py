@@ -10,9 +10,7 @@ import logging
 import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,12 +60,12 @@ class Workflow:
     """A workflow as it was started.
 
     Attributes:
-        config: the whole configuration.
+        config: file of the whole configuration.
         snakefile: its Snakefile.
         started_in: the folder in which its profiles are looked for.
     """
 
-    config: Mapping[str, Any]
+    config: str
     snakefile: str
     started_in: str
 
@@ -84,13 +82,12 @@ class Workflow:
         jobs = _JobsLogged()
         counted = frozenset(enums.RerunTrigger[trigger.upper()] for trigger in triggers)
         try:
-            with (
-                self._configfile() as file,
-                SnakemakeApi(types.OutputSettings(quiet={enums.Quietness.ALL})) as api,
-            ):
+            with SnakemakeApi(types.OutputSettings(quiet={enums.Quietness.ALL})) as api:
                 workflow = api.workflow(
                     resource_settings=types.ResourceSettings(cores=1),
-                    config_settings=types.ConfigSettings(configfiles=[file]),
+                    config_settings=types.ConfigSettings(
+                        configfiles=[Path(self.config).absolute()]
+                    ),
                     snakefile=Path(self.snakefile),
                     workdir=Path.cwd(),
                 )
@@ -111,27 +108,19 @@ class Workflow:
         Raises:
             UserError: if it fails.
         """
-        with self._configfile() as file:
-            command = [
-                *(sys.executable, "-m", "snakemake", "--touch", "--nolock"),
-                # Files between results that were deleted are no longer needed, and stay so.
-                *("--notemp", "--no-hooks", "--quiet", "all"),
-                *("--rerun-triggers", *EVERYTHING),
-                *("--snakefile", self.snakefile, "--directory", str(Path.cwd())),
-                *("--configfile", str(file), "--", "all"),
-            ]
-            ran = subprocess.run(
-                command, cwd=self.started_in, capture_output=True, text=True, check=False
-            )
+        command = [
+            *(sys.executable, "-m", "snakemake", "--touch", "--nolock"),
+            # Files between results that were deleted are no longer needed, and stay so.
+            *("--notemp", "--no-hooks", "--quiet", "all"),
+            *("--rerun-triggers", *EVERYTHING),
+            *("--snakefile", self.snakefile, "--directory", str(Path.cwd())),
+            *("--configfile", str(Path(self.config).absolute()), "--", "all"),
+        ]
+        ran = subprocess.run(
+            command, cwd=self.started_in, capture_output=True, text=True, check=False
+        )
         if ran.returncode:
             raise UserError(f"snakemake --touch failed: {last_line(ran.stderr)}")
-
-    @contextmanager
-    def _configfile(self) -> Iterator[Path]:
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump(self.config, file)
-            file.flush()
-            yield Path(file.name)
 
 
 class _JobsLogged(logging.Handler):

@@ -24,6 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from workflow_scripts.core.files import sha256_of
 from workflow_scripts.reruns.provenance import installed
 from workflow_scripts.reruns.spelling import FileName, Module, Part, Reference
 
@@ -262,14 +263,10 @@ class _Graph:
             case FileName(text):
                 files = self._code.files(definition, text)
                 self.reached.update(map(self._code.relative, files.values()))
-                contents = (f"{name} {_hash_of(file)}" for name, file in files.items())
+                contents = (f"{name} {sha256_of(file)}" for name, file in files.items())
                 return f"<{' '.join(contents)}>" if files else repr(text)
             case text:
                 return text
-
-
-def _hash_of(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _hash(text: str) -> str:

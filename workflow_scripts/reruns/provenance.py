@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core import atomic
-from workflow_scripts.core.files import canonical_json, read_json, write_json
+from workflow_scripts.core.files import canonical_json, read_json, sha256_of, write_json
 
 RESULTS = Path("results")
 RECORDS = RESULTS / ".provenance"
@@ -98,7 +98,7 @@ def content(path: Path) -> dict[str, Any]:
     A folder's hash is that of its files' names and hashes.
     """
     found = {
-        file.relative_to(path).as_posix(): {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+        file.relative_to(path).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256_of(file)}
         for file in files_of(path)
     }
     if not path.is_dir():
@@ -174,11 +174,6 @@ def _known_hash(path: Path) -> str:
         if sizes == {file: file.stat().st_size for file in files_of(path)}:
             return known["sha256"]
     return content(path)["sha256"]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _versions() -> dict[str, str]:

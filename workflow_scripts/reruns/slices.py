@@ -11,7 +11,7 @@ from typing import Any
 from workflow_scripts.config import paths
 from workflow_scripts.config.data import SETS, Source
 from workflow_scripts.config.experiment import Config
-from workflow_scripts.config.matrix import students
+from workflow_scripts.config.matrix import Cell, students
 from workflow_scripts.config.models import EXECUTION_KNOBS
 from workflow_scripts.config.stage_settings import (
     BaseModelSettings,
@@ -121,11 +121,11 @@ def _label_quirks(config: Config, method: Method, variant: str) -> frozenset[str
     return method.label_quirks | (frozenset({"filter_peek"}) if filtered else frozenset())
 
 
-def _student_quirks(config: Config, scenario: str, conflict: str, variant: str) -> frozenset[str]:
+def _student_quirks(config: Config, cell: Cell) -> frozenset[str]:
     """Return the switches that matter to a student, besides those of its scores."""
-    method, against = config.scenarios[scenario], config.conflicts[conflict]
+    method, against = config.scenarios[cell.scenario], config.conflicts[cell.conflict]
     trigger = method.trigger_quirks if against.has_trigger else frozenset()
-    return _label_quirks(config, method, variant) | trigger | against.step_quirks
+    return _label_quirks(config, method, cell.variant) | trigger | against.step_quirks
 
 
 def sft(config: Config, target: str, model: str, seed: str) -> str:
@@ -164,26 +164,18 @@ def student_sft(
     return _training(config, config.sft, "sft", name, quirks, conflict, _student(config, variant))
 
 
-def weak_to_strong(
-    config: Config,
-    target: str,
-    scenario: str,
-    weak: str,
-    strong: str,
-    conflict: str,
-    variant: str,
-    seed: str,
-) -> str:
+def weak_to_strong(config: Config, cell: Cell) -> str:
     """Return what a weak-to-strong training depends on.
 
     The seed's name leaves conflict and variant out: students that differ only in their conflict
     start from the same head and see the pairs in the same order, so their difference is the
     conflict's. Variants start from the same head too.
     """
-    name = f"weak_to_strong/{target}/{scenario}/{weak}/{strong}/seed{seed}"
-    method, against = config.scenarios[scenario], config.conflicts[conflict]
-    quirks = _student_quirks(config, scenario, conflict, variant)
-    student = _student(config, variant)
+    place = f"{cell.target}/{cell.scenario}/{cell.weak}/{cell.strong}"
+    name = f"weak_to_strong/{place}/seed{cell.seed}"
+    method, against = config.scenarios[cell.scenario], config.conflicts[cell.conflict]
+    quirks = _student_quirks(config, cell)
+    student = _student(config, cell.variant)
     return _training(config, method, method.kind, name, quirks, against, student)
 
 
@@ -221,31 +213,22 @@ def _texts(config: Config, quirks: frozenset[str]) -> str:
     return TextSettings(max_length=config.training.max_length, compat=compat).text()
 
 
-def probe(
-    config: Config,
-    target: str,
-    scenario: str,
-    weak: str,
-    strong: str,
-    conflict: str,
-    variant: str,
-    seed: str,
-) -> str:
+def probe(config: Config, cell: Cell) -> str:
     """Return what a probe depends on: its cell, and how margins become figures.
 
     The compatibility switches are those on which its margins depend, for the record.
     """
-    method = config.scenarios[scenario]
-    student = students(config)[variant]
-    quirks = method.score_quirks | _student_quirks(config, scenario, conflict, variant)
+    method = config.scenarios[cell.scenario]
+    student = students(config)[cell.variant]
+    quirks = method.score_quirks | _student_quirks(config, cell)
     return ProbeSettings(
-        target=target,
-        scenario=scenario,
-        weak=weak,
-        strong=strong,
-        conflict=conflict,
+        target=cell.target,
+        scenario=cell.scenario,
+        weak=cell.weak,
+        strong=cell.strong,
+        conflict=cell.conflict,
         student=student.name,
-        seed=int(seed),
+        seed=cell.seed,
         beta=method.confidence_scale,
         compat=_compat(config, quirks),
         **_apart(method, student),

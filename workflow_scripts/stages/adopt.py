@@ -9,7 +9,6 @@ import argparse
 from rich.console import Console
 
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.core.files import read_json
 from workflow_scripts.reruns.adopt import (
     EVERYTHING,
     OF_FILES,
@@ -24,7 +23,7 @@ SHOWN = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the stage's arguments."""
-    parser.add_argument("--config", type=read_json, required=True, help="all of it, a JSON file")
+    parser.add_argument("--config", required=True, help="all of it, a JSON file")
     parser.add_argument("--snakefile", required=True, help="the workflow's Snakefile")
     parser.add_argument("--started-in", required=True, help="where its profiles are looked for")
 

@@ -8,8 +8,7 @@ from rich.console import Console
 from workflow_scripts.cluster.partitions import read_partitions
 from workflow_scripts.cluster.plan import check_partitions, notes, outputs, planned, table
 from workflow_scripts.config.experiment import load
-from workflow_scripts.config.layers import Layer
-from workflow_scripts.core.files import read_json
+from workflow_scripts.config.layers import read_layers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_workflow_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what it takes to ask Snakemake for the state of the workflow."""
-    parser.add_argument("--config", type=read_json, required=True, help="all of it, a JSON file")
+    parser.add_argument("--config", required=True, help="all of it, a JSON file")
     parser.add_argument("--snakefile", required=True, help="the workflow's Snakefile")
     parser.add_argument("--started-in", required=True, help="where its profiles are looked for")
     parser.add_argument("--partitions", nargs="?", help="YAML file of the cluster's partitions")
@@ -32,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
         UserError: if the configuration or the partitions' file cannot be read, Snakemake fails,
             or a model's trainings fit no partition.
     """
-    config = load([Layer("--config", args.config)])
+    config = load(read_layers([args.config], {}))
     partitions = read_partitions(args.partitions) if args.partitions else []
     plan = planned(config, outputs(args.config, args.snakefile, args.started_in))
     console = Console(width=None if sys.stdout.isatty() else 100)

@@ -19,7 +19,7 @@ from workflow_scripts.cluster.slurm_checks import (
     partition_findings,
 )
 from workflow_scripts.config.experiment import load
-from workflow_scripts.config.layers import Layer
+from workflow_scripts.config.layers import read_layers
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.stages.plan import add_workflow_arguments
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
         )
     if shutil.which("sinfo") is None:
         raise UserError("preflight: no `sinfo` here; run it where jobs are submitted from")
-    config = load([Layer("--config", args.config)])
+    config = load(read_layers([args.config], {}))
     partitions = read_partitions(args.partitions)
     pending = outputs(args.config, args.snakefile, args.started_in)
     plan = planned(config, pending)
