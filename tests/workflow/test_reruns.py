@@ -375,6 +375,19 @@ def test_a_finished_run_of_older_code_is_taken_over(copied: Path, checkout: Path
     joblog.run(copied, "verify", *TINY, checkout=checkout)
 
 
+def test_a_report_of_older_code_is_made_again_and_all_else_taken_over(copied: Path, checkout: Path):
+    for change in ("the DPO loss", "a plot"):
+        apply, _ = (CODE | REPORTED)[change]
+        apply(checkout)
+    told = joblog.run(copied, "adopt", *TINY, checkout=checkout).output
+    assert re.search(
+        r"^Took over \d+ results of \d+ jobs; the report is to be made again\.$", told, re.M
+    )
+    left = jobs(copied, checkout=checkout)
+    assert matching("figures ", left)
+    assert {job.split()[0] for job in left} <= {"cells", "tables", "figures", "page"}
+
+
 REFUSED = {
     "another setting": (
         ("--config", "scenarios={simpo: {beta: 2.5}}"),

@@ -24,6 +24,8 @@ CHANGES_NO_RESULT = "takes results as they are"
 OF_FILES = ("mtime", "input")
 """What makes a job rerun, whatever its code, command and settings are."""
 EVERYTHING = (*OF_FILES, "params", "code")
+REPORT = frozenset({"cells", "tables", "figures", "page"})
+"""Rules of the report, which takes seconds: where their code has changed, they run again."""
 Records = Mapping[Path, Mapping[str, Any]]
 
 
@@ -102,8 +104,11 @@ class Workflow:
             raise UserError(f"snakemake --dry-run failed: {first_line(error)}") from error
         return jobs.found
 
-    def touch(self) -> None:
+    def touch(self, but_for: Iterable[str] = ()) -> None:
         """Have Snakemake take every result that is there as made by today's rules.
+
+        Args:
+            but_for: rules of which, and of what reads them, this is not so.
 
         Raises:
             UserError: if it fails.
@@ -113,6 +118,7 @@ class Workflow:
             # Files between results that were deleted are no longer needed, and stay so.
             *("--notemp", "--no-hooks", "--quiet", "all"),
             *("--rerun-triggers", *EVERYTHING),
+            *(("--omit-from", *but_for) if but_for else ()),
             *("--snakefile", self.snakefile, "--directory", str(Path.cwd())),
             *("--configfile", str(Path(self.config).absolute()), "--", "all"),
         ]
@@ -139,6 +145,21 @@ class _JobsLogged(logging.Handler):
             outputs = [Path(str(path)) for path in job.output]
             command = shlex.split(job.shellcmd or "")
             self.found.append(Job(job.rule_name, outputs, str(job.reason), command))
+
+
+def changed_report(pending: Iterable[Job], records: Records) -> set[str]:
+    """Return the rules of the report whose code is not that of their recorded outputs.
+
+    Unlike a training, a report says something else from version to version: a table more, a column.
+    """
+    return {
+        job.rule
+        for job in pending
+        if job.rule in REPORT
+        and any(
+            records[path]["code"] != job.option("--code") for path in job.outputs if path in records
+        )
+    }
 
 
 def refusals(moved: Iterable[Job], pending: Iterable[Job], records: Records) -> Iterator[Refusal]:

@@ -12,7 +12,10 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.reruns.adopt import (
     EVERYTHING,
     OF_FILES,
+    REPORT,
+    Job,
     Workflow,
+    changed_report,
     refusals,
     update_records,
 )
@@ -41,19 +44,27 @@ def run(args: argparse.Namespace) -> None:
     _refuse(console, found, "run `snakemake verify`, and the workflow by the code that made them")
     workflow = Workflow(args.config, args.snakefile, args.started_in)
     pending = workflow.planned(EVERYTHING)
-    against = list(refusals(workflow.planned(OF_FILES), pending, records))
+    changed = changed_report(pending, records)
+    left_out = REPORT if changed else frozenset()
+
+    def taken(jobs: list[Job]) -> list[Job]:
+        return [job for job in jobs if job.rule not in left_out]
+
+    pending = taken(pending)
+    against = list(refusals(taken(workflow.planned(OF_FILES)), pending, records))
     _refuse(console, against, "run the workflow instead, or undo these changes and adopt first")
     if not pending:
         console.print("Nothing to take over: no job would run.")
         return
     # Records first: Snakemake's own metadata decide what is still to be taken over.
     updated = update_records(pending, records)
-    workflow.touch()
-    if left := workflow.planned(EVERYTHING):
+    workflow.touch(but_for=sorted(changed))
+    if left := taken(workflow.planned(EVERYTHING)):
         raise UserError(
             f"{len(left)} jobs would still run, {left[0].outputs[0]} for one: {left[0].reason}"
         )
-    console.print(f"Took over {updated:,} results of {len(pending):,} jobs; no job would run.")
+    what = "the report is to be made again" if changed else "no job would run"
+    console.print(f"Took over {updated:,} results of {len(pending):,} jobs; {what}.")
 
 
 def _refuse(console: Console, found: list, fix: str) -> None:
