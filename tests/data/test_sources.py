@@ -70,7 +70,7 @@ def test_a_folder_of_save_to_disk_is_read_and_its_splits_are_named(tmp_path: Pat
     assert read(tmp_path / "several") == ROWS
     assert read(tmp_path / "several", split="test") == ROWS[1:]
     with pytest.raises(
-        UserError, match=r"several: no split 'val'; correct `split` to one of train, test"
+        UserError, match=r"several: no split 'val'; set `split` to one of train, test"
     ):
         read(tmp_path / "several", split="val")
 
