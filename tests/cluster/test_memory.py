@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, OPTConfig
 
+from tests.shared.base_models import FAMILIES, save_base
 from tests.shared.configuration import PAPER, changed, loaded
 from workflow_scripts.cluster import hardware, memory
 from workflow_scripts.cluster.memory import GB, Layout, Shape
@@ -172,9 +173,30 @@ def test_what_fits_nowhere_is_an_error_and_scoring_takes_one_gpu():
     paper = loaded(PAPER)
     for model in paper.models:
         asked = hardware.scoring(paper, model, tokens=1)
-        shape = hardware.shape_of(paper.models[model])
+        shape = hardware.shape_of(paper, model)
         assert asked.gpu == 1
         assert 4 * shape.params < paper.hardware[asked.gpu_model].memory_gb * GB
+
+
+@pytest.mark.parametrize("shards", ["50GB", "20KB"])
+def test_a_model_without_params_has_the_size_of_its_files(shards, tmp_path):
+    folder = save_base(tmp_path / "mine", FAMILIES["mistral"])
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size=shards)
+    there = loaded(changed("models.gpt2", {"path": str(folder)}))
+    weights = sum(weight.numel() for weight in model.parameters())
+    saved = memory.FAMILIES["mistral"].saved
+    assert hardware.shape_of(there, "gpt2") == Shape(weights, 16, 2, 257, saved)
+    own = {"path": str(folder), "params": 10**9, "family": "opt", "layers": 24}
+    assert hardware.shape_of(loaded(changed("models.gpt2", own)), "gpt2") == Shape(
+        10**9, 16, 24, 257, memory.FAMILIES["opt"].saved
+    )
+    # Weights that have not come yet: the numbers of config.json.
+    for file in folder.glob("model*"):
+        file.write_bytes(b"version https://git-lfs")
+    (folder / "config.json").touch()
+    assert hardware.shape_of(there, "gpt2").params == 12 * 2 * 16**2 + 257 * 16
 
 
 @pytest.mark.parametrize(

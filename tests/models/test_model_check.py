@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.shared.base_models import FAMILIES, save_base
+from tests.shared.base_models import FAMILIES, UNLIKE, save_base
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models import base_models, checkpoints
@@ -200,9 +200,9 @@ def test_a_sound_model_is_taken_in_whole(harmless: Damage, folder: Path):
     assert all(torch.equal(opened[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", [*FAMILIES, *UNLIKE])
 def test_models_of_every_family_are_taken_in(family: str, tmp_path: Path):
-    take_in(save_base(tmp_path / "mine", FAMILIES[family]))
+    take_in(save_base(tmp_path / "mine", (FAMILIES | UNLIKE)[family]))
 
 
 def test_links_of_the_hubs_own_cache_are_followed(folder: Path):

@@ -9,6 +9,7 @@ import torch
 from transformers import Lfm2Config, set_seed
 
 from tests.shared.base_models import FAMILIES, SMALL, save_base
+from tests.shared.scoring import score_by_hand
 from tests.shared.trainings import COMMON, SETTINGS, train, write_pairs
 from workflow_scripts.methods import losses
 from workflow_scripts.methods.readout import Readout
@@ -37,7 +38,7 @@ def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(family, tmp_p
         if readout.is_reward:
             torch.nn.init.normal_(model.get_parameter("score.weight"))
         scorer = PairScorer(model.eval(), readout)
-        assert shares_prompts(model)
+        assert shares_prompts(model, 32)
         with torch.inference_mode():
             together = scorer(**sequences.padded(rows))
             by_text = scorer(**sequences.padded(one_a_row(rows)))
@@ -98,7 +99,7 @@ def test_a_family_that_cannot_share_prompts_has_each_text_by_itself(tmp_path):
     folder = save_base(tmp_path / "convolutional", config)
     pairs = write_pairs(tmp_path / "pairs.parquet", 8)
     model = checkpoints.load_base(str(folder), Readout.MEAN_LOG_PROBABILITY).eval()
-    assert not shares_prompts(model)
+    assert not shares_prompts(model, 32)
     given = {**COMMON, **SETTINGS["simpo"], "learning_rate": 1e-9}
     record = train(tmp_path / "trained", folder, pairs, given)
     rows = pq.read_table(pairs).to_pydict()
@@ -116,18 +117,6 @@ def test_a_family_that_cannot_share_prompts_has_each_text_by_itself(tmp_path):
     margins = torch.from_numpy(scores[:8] - scores[8:])
     loss = losses.simpo(margins, torch.ones(8), beta=2.0, gamma=1.0).mean()
     assert record["losses"] == pytest.approx([float(loss)], abs=1e-5)
-
-
-def score_by_hand(model, readout, sequences, row):
-    """Score one text from the model's own outputs at every position."""
-    tokens = torch.tensor(sequences.tokens[sequences.starts[row] :][: sequences.lengths[row]])
-    logits = model(input_ids=tokens[None].long()).logits[0].double()
-    if readout.is_reward:
-        return logits[0]
-    log_probabilities = logits.log_softmax(-1)
-    response = range(int(sequences.response_starts[row]), len(tokens))
-    scores = torch.stack([log_probabilities[i - 1, tokens[i]] for i in response])
-    return scores.mean() if readout is Readout.MEAN_LOG_PROBABILITY else scores.sum()
 
 
 def test_dropout_is_off_whatever_it_is_called():

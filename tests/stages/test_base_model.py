@@ -83,6 +83,22 @@ def test_pickled_tensors_become_the_same_safetensors(hub_folder: Path):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_code_of_its_own_is_refused_without_a_question(
+    hub_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = json.loads((hub_folder / "config.json").read_text())
+    own = {"model_type": "mine", "auto_map": {"AutoModelForCausalLM": "run_me.Model"}}
+    (hub_folder / "config.json").write_text(json.dumps(config | own))
+    (hub_folder / "run_me.py").write_text("raise SystemExit")
+    torch.save({}, hub_folder / "pytorch_model.bin")
+    (hub_folder / "model.safetensors").unlink()
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question="": asked.append(question) or "y")
+    with pytest.raises(UserError, match="do not open as tensors alone"):
+        convert(hub_folder, "it")
+    assert not asked
+
+
 class Malicious:
     """A pickle that makes a folder when it is loaded by a trusting reader."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from workflow_scripts.cluster import memory
 from workflow_scripts.cluster.memory import GB, Layout, Shape, Zero
+from workflow_scripts.cluster.model_sizes import size_of
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.models import Model
 from workflow_scripts.core.errors import UserError
@@ -21,7 +22,7 @@ START_MINUTES = 20
 TIME_MARGIN = 3
 _PARTS = ("weights", "gradients", "optimizer", "casts", "activations", "logits", "buffers")
 ASSUMED_PARAMS = 1_500_000_000
-"""Weights of a model whose entry has no `params`."""
+"""Weights of a model whose entry has no `params`, as long as none of its files are here."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
         UserError: if the model's entry asks for what cannot be, or it fits none of the GPUs.
     """
     section = config.models[model]
-    shape = shape_of(section)
+    shape = shape_of(config, model)
     name, layout = _chosen(config, model, shape)
     growth = 2 ** (attempt - 1)
     seconds = training_seconds(config, model, tokens)
@@ -104,7 +105,7 @@ def scoring(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
     models; without gradients there is nothing to distribute.
     """
     section = config.models[model]
-    shape = shape_of(section)
+    shape = shape_of(config, model)
     name, layout = _chosen(config, model, shape)
     growth = 2 ** (attempt - 1)
     seconds = scoring_seconds(config, model, tokens)
@@ -140,7 +141,7 @@ def training_seconds(config: Config, model: str, tokens: int) -> float:
 
     Gradient checkpointing adds another forward pass, 2 more.
     """
-    shape = shape_of(config.models[model])
+    shape = shape_of(config, model)
     name, layout = _chosen(config, model, shape)
     operations = (8 if layout.checkpointing else 6) * shape.params * tokens
     return operations / (layout.ranks * config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
@@ -148,7 +149,7 @@ def training_seconds(config: Config, model: str, tokens: int) -> float:
 
 def scoring_seconds(config: Config, model: str, tokens: int) -> float:
     """Return about how long one GPU takes to score texts: 2 operations a weight and token."""
-    shape = shape_of(config.models[model])
+    shape = shape_of(config, model)
     name, _ = _chosen(config, model, shape)
     return tokens * 2 * shape.params / (config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
 
@@ -158,14 +159,22 @@ def tokens_of_pairs(config: Config, pairs: int, epochs: int = 1) -> int:
     return 2 * config.training.max_length * pairs * epochs
 
 
-def shape_of(model: Model) -> Shape:
-    """Return a model's numbers: from its entry, or from its number of weights."""
+def shape_of(config: Config, name: str) -> Shape:
+    """Return a model's numbers: from its entry or, where it leaves them out, from its files."""
+    model = config.models[name]
     if model.pretrain is not None:
         architecture = model.pretrain.architecture
         width, layers = architecture.width, architecture.layers
         params = 16 * layers * width**2 + 2000 * width
         return Shape.of(params, architecture.family, width, layers)
-    return Shape.of(model.params or ASSUMED_PARAMS, model.family, model.width, model.layers)
+    read = size_of(config, name)
+    return Shape.of(
+        model.params or read.params or ASSUMED_PARAMS,
+        model.family or read.family,
+        model.width or read.width,
+        model.layers or read.layers,
+        read.vocabulary,
+    )
 
 
 def _chosen(config: Config, model: str, shape: Shape) -> tuple[str, Layout]:
@@ -250,8 +259,8 @@ def table(config: Config) -> str:
     """Return docs/memory.md's table: where each model is trained, and what a GPU holds then."""
     head = ("model", "GPUs", "ZeRO", "recompute", "micro-batch", *_PARTS, "GB a GPU", "host GB")
     rows = [head, ("---",) * len(head)]
-    for model, section in config.models.items():
-        shape = shape_of(section)
+    for model in config.models:
+        shape = shape_of(config, model)
         name, layout = _chosen(config, model, shape)
         need = memory.training(shape, layout, config.training.max_length)
         parts = [getattr(need, part) for part in _PARTS]

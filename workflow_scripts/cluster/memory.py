@@ -63,7 +63,12 @@ class Shape:
 
     @classmethod
     def of(
-        cls, params: int, family: str | None, width: int | None = None, layers: int | None = None
+        cls,
+        params: int,
+        family: str | None,
+        width: int | None = None,
+        layers: int | None = None,
+        vocabulary: int | None = None,
     ) -> "Shape":
         """Return a shape, with estimates for what is not given.
 
@@ -76,7 +81,7 @@ class Shape:
             layers = max(1, round(by_ratio if width is None else params / (12 * width**2)))
         if width is None:
             width = max(1, round((params / (12 * layers)) ** 0.5))
-        return cls(params, width, layers, known.vocabulary, known.saved)
+        return cls(params, width, layers, vocabulary or known.vocabulary, known.saved)
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def trainings_of(config: Config, cell: Cell) -> Iterator[str]:
 
 def checkpoint_bytes(config: Config, model: str) -> int:
     """Return the size of a model's checkpoint."""
-    return CHECKPOINT_BYTES * hardware.shape_of(config.models[model]).params
+    return CHECKPOINT_BYTES * hardware.shape_of(config, model).params
 
 
 def copies(config: Config, cells: Iterable[Cell], folders: set[str]) -> dict[str, int]:

@@ -85,6 +85,8 @@ class Model(Settings):
     """Keep the first so many layers alone."""
     pretrain: Pretraining | None = None
     """Make the model here."""
+    chat: Literal[True] | None = None
+    """Give the model its texts in its own chat template, not as HH-RLHF writes them."""
     family: Name | None = None
     """Architecture, for the memory estimate."""
     params: Count | None = None
@@ -112,6 +114,8 @@ class Model(Settings):
         exactly_one(self, "id", "path", "package", "pretrain")
         if self.id and not self.revision:
             raise ValueError("a hub model needs `revision`, its commit's 40 hexadecimal digits")
+        if self.chat and self.pretrain:
+            raise BelowSection("chat", "a model that is pretrained here has no chat template")
         return self
 
     @model_validator(mode="after")

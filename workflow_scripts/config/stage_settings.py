@@ -93,7 +93,7 @@ class DataSettings(StageSettings):
 class BaseModelSettings(StageSettings):
     """Of stage ``base_model``: where a model comes from."""
 
-    optional = frozenset({"package", "depth"})
+    optional = frozenset({"package", "depth", "chat"})
 
     id: str | None
     revision: str | None
@@ -101,6 +101,7 @@ class BaseModelSettings(StageSettings):
     pickled_weights: bool
     package: Package | None = None
     depth: Count | None = None
+    chat: Literal[True] | None = None
 
 
 class CorpusSettings(TokenizerSettings, StageSettings):

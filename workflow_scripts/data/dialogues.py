@@ -39,6 +39,23 @@ def dialogue(prompt: str, chosen: str, rejected: str, *, system: str = "") -> Pa
     return Pair(opening, f" {bare.chosen}", f" {bare.rejected}")
 
 
+def turns_of(prompt: str) -> list[Turn]:
+    """Return the turns of a rendered prompt: its roles are system, user and assistant.
+
+    Any other text is one turn of the user.
+    """
+    system, human, spoken = prompt.removesuffix(ASSISTANT).partition(HUMAN)
+    if not human or not prompt.endswith(ASSISTANT):
+        return [("user", prompt)]
+    turns = [("system", system)] if system.strip() else []
+    for said in spoken.split(HUMAN):
+        asked, *answers = said.split(ASSISTANT)
+        turns += [("user", asked.strip()), *(("assistant", text.strip()) for text in answers)]
+    roles = [role for role, _ in turns if role != "system"]
+    alternating = roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
+    return turns if alternating else [("user", prompt)]
+
+
 def read_transcript(fields: Mapping[str, Any], names: Mapping[str, str], multi_turn: bool) -> Pair:
     """HH-RLHF: chosen and rejected are each a whole dialogue in one string."""
     texts = [

@@ -16,6 +16,7 @@ _DESCRIPTION = (
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
+    "chat_template.jinja",
 )
 
 
@@ -100,7 +101,12 @@ def convert(folder: Path, origin: str) -> None:
         weight_files.check_whole(folder / name, origin)
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, use_safetensors=False, weights_only=True, local_files_only=True, dtype="auto"
+            folder,
+            use_safetensors=False,
+            weights_only=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            dtype="auto",
         )
     except Exception as error:
         # A pickle may be broken in any way, and torch has no type of its own for that.

@@ -8,18 +8,22 @@ import transformers
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.activations import GELUTanh, NewGELUActivation
+from transformers.modeling_layers import GenericForSequenceClassification
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+)
 
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.core.errors import UserError, first_line
 from workflow_scripts.methods.readout import Readout
+from workflow_scripts.models import depth
 from workflow_scripts.models.frozen_features import Features
 from workflow_scripts.models.tokenise import TokenSequences
 
@@ -29,12 +33,22 @@ _HEAD = "score.weight"
 def load_base(folder: Path | str, readout: Readout) -> PreTrainedModel:
     """Open a model to train. For rewards, a head that it lacks is drawn from torch's generator.
 
-    Weights are float32, attention is scaled-dot-product attention and dropout is off.
+    Weights are float32, attention is scaled-dot-product attention, or eager where the family has no
+    other, and dropout is off.
 
     Raises:
         UserError: if the folder is not a whole model in the hub's format.
     """
     return _load(folder, readout, may_lack={_HEAD})
+
+
+def load_first_layers(folder: Path | str, readout: Readout) -> PreTrainedModel:
+    """Open a base model as ``load_base`` does, but a layer of each kind alone, and two at least.
+
+    Raises:
+        UserError: as ``load_base``.
+    """
+    return _load(folder, readout, may_lack={_HEAD}, few_layers=True)
 
 
 def load_trained(folder: Path | str, readout: Readout) -> PreTrainedModel:
@@ -113,24 +127,27 @@ def without_dropout(config: PreTrainedConfig) -> PreTrainedConfig:
     return config
 
 
-def _load(folder: Path | str, readout: Readout, may_lack: set[str]) -> PreTrainedModel:
+def _load(
+    folder: Path | str, readout: Readout, may_lack: set[str], *, few_layers: bool = False
+) -> PreTrainedModel:
     hush()
-    offline: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        config = without_dropout(AutoConfig.from_pretrained(folder, **offline))
+        config = without_dropout(
+            AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        )
+        if few_layers:
+            depth.shorten(config, depth.of_each_kind(config))
         if readout.is_reward:
             config.num_labels = 1
-            architecture = AutoModelForSequenceClassification
-        else:
-            architecture = AutoModelForCausalLM
+        architecture = architecture_of(config, readout)
         loaded: Any = architecture.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
-            attn_implementation="sdpa",
+            attn_implementation="sdpa" if architecture._supports_sdpa else "eager",
             use_safetensors=True,
             output_loading_info=True,
-            **offline,
+            local_files_only=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, "model", error) from error
@@ -143,6 +160,29 @@ def _load(folder: Path | str, readout: Readout, may_lack: set[str]) -> PreTraine
         )
     fuse_gelu(model)
     return model
+
+
+def architecture_of(config: PreTrainedConfig, readout: Readout) -> type[PreTrainedModel]:
+    """Return the class of a family's language models or, for rewards, of those with a reward head.
+
+    A family that has no such class gets the one that most families have.
+
+    Raises:
+        ValueError: if it has no language models.
+    """
+    kind = type(config)
+    language_models: Any = MODEL_FOR_CAUSAL_LM_MAPPING
+    with_reward_heads: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+    if kind not in language_models:
+        raise ValueError(f"{config.model_type} is no family of language models")
+    language_model = language_models[kind]
+    if not readout.is_reward:
+        return language_model
+    if kind in with_reward_heads:
+        return with_reward_heads[kind]
+    family = next(base for base in language_model.__bases__ if issubclass(base, PreTrainedModel))
+    name = language_model.__name__.replace("ForCausalLM", "ForSequenceClassification")
+    return type(name, (GenericForSequenceClassification, family), {})
 
 
 def fuse_gelu(model: PreTrainedModel) -> None:

@@ -144,7 +144,7 @@ def in_batches(
     device = torch.device("cuda" if on_gpu else "cpu")
     scorer = scorer.to(device).eval()
     rows = members(len(sequences), len(sequences) // 2)
-    if not shares_prompts(scorer.model):
+    if not shares_prompts(scorer.model, int(sequences.lengths.max())):
         rows = one_a_row(rows)
     batches = [rows[places] for places in _batches(sequences.row_lengths(rows), tokens_at_once)]
     given: list[torch.Tensor] = []

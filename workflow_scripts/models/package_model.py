@@ -73,9 +73,10 @@ def _save_gguf(file: Path, folder: Path) -> None:
             quantization_config=GgufConfig(dequantize=True),
             dtype=torch.float32,
             local_files_only=True,
+            trust_remote_code=False,
         )
         tokenizer = AutoTokenizer.from_pretrained(
-            file.parent, gguf_file=file.name, local_files_only=True
+            file.parent, gguf_file=file.name, local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise UserError(

@@ -15,6 +15,11 @@ _GROUPS = 4
 """Forwards that a micro-batch of uneven lengths is cut into on a CPU."""
 _WORTH_CUTTING = 0.2
 """The share of padding from which that is done."""
+OWN_FORWARD = "scored_by_own_forward"
+"""The key of a model's config.json that is true where its own forward gives its log-probabilities.
+
+It is set when the model is taken in (``own_forward``), and its checkpoints keep it.
+"""
 _SHARING = frozenset({"gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2"})
 """Families whose tokens meet in attention alone, by the mask and the positions that are given.
 
@@ -68,10 +73,10 @@ class PairScorer(nn.Module):
     def _scores(self, rows: Rows) -> Tensor:
         """Return ``[rows, members]``."""
         members = range(rows.last.shape[1])
-        hidden, places = self._hidden(rows)
         if self.readout.is_reward:
+            hidden, places = self._hidden(rows)
             return self._reward(hidden[places.gather(1, self._pooled(rows))])
-        of_tokens = self._log_probabilities(hidden, places, rows)
+        of_tokens = self._log_probabilities(rows)
         responses = [(rows.part == member + 1) & rows.response_mask for member in members]
         sums = torch.stack([of_tokens.where(mask, 0).sum(1) for mask in responses], 1)
         if self.readout is Readout.SUMMED_LOG_PROBABILITY:
@@ -102,6 +107,22 @@ class PairScorer(nn.Module):
             seen = {"position_ids": position_ids, "attention_mask": self._mask(part, row)}
         hidden = backbone(input_ids=input_ids, use_cache=False, **seen).last_hidden_state
         return hidden.flatten(0, 1), places
+
+    def _own_logits(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return the logits of the model's own forward, and which of them is each token's.
+
+        The rows are of one text each, and what comes before all responses is left out.
+
+        Returns:
+            ``[places, vocabulary]``, and int64 ``[rows, tokens]``.
+        """
+        tokens = rows.part.shape[1]
+        before = int(rows.response_mask.any(0).nonzero()[0]) - 1
+        kept = tokens - before
+        logits = self.model(input_ids=rows.input_ids, use_cache=False, logits_to_keep=kept).logits
+        of_row = torch.arange(-before, kept, device=rows.part.device).clamp(min=0)
+        of_rows = torch.arange(len(rows.part), device=rows.part.device)
+        return logits.flatten(0, 1), kept * of_rows[:, None] + of_row
 
     def _mask(self, part: Tensor, row: Tensor | None) -> Tensor:
         """Return what attention adds to its logits, ``[rows, 1, tokens, tokens]``.
@@ -140,28 +161,45 @@ class PairScorer(nn.Module):
         with torch.autocast(pooled.device.type, enabled=False):
             return head(pooled.to(head.weight.dtype)).float().squeeze(2)
 
-    def _log_probabilities(self, hidden: Tensor, places: Tensor, rows: Rows) -> Tensor:
+    def _log_probabilities(self, rows: Rows) -> Tensor:
         """Return each response token's log-probability, 0 elsewhere; float64 ``[rows, tokens]``.
 
         The vocabulary is many times wider than the hidden states, so only those positions that
         predict a response token go through the language-model head: the one before it or, for the
         first tokens behind a shared prompt, that prompt's last.
         """
+        by_itself = scores_by_itself(self.model)
+        given, places = self._own_logits(rows) if by_itself else self._hidden(rows)
         of_row = torch.arange(rows.part.shape[1], device=rows.part.device)
         predictor = torch.where(rows.part != rows.part.roll(1, 1), rows.shared, of_row) - 1
         # Clamped for the sake of places that are not scored: the first one has no predictor.
         predicting = places.gather(1, predictor.clamp(min=0)).flatten()[rows.scored]
-        head = cast(nn.Module, self.model.get_output_embeddings())
-        logits = head(hidden[predicting])
+        logits = given[predicting]
+        if not by_itself:
+            logits = cast(nn.Module, self.model.get_output_embeddings())(logits)
         targets = rows.input_ids.flatten()[rows.scored]
         of_targets = -functional.cross_entropy(logits.float(), targets, reduction="none")
         grid = of_targets.new_zeros(rows.part.numel(), dtype=torch.float64)
         return grid.scatter(0, rows.scored, of_targets.double()).view_as(rows.part)
 
 
-def shares_prompts(model: PreTrainedModel) -> bool:
-    """Return whether one row may hold several sequences of one prompt."""
-    return model.config.model_type in _SHARING
+def shares_prompts(model: PreTrainedModel, longest: int) -> bool:
+    """Return whether one row may hold several sequences of one prompt.
+
+    Args:
+        model: the model.
+        longest: most tokens of a sequence. The mask of a shared row knows no window, so it must not
+            be longer than the model's.
+    """
+    if scores_by_itself(model) or model.config.model_type not in _SHARING:
+        return False
+    window = getattr(model.config, "sliding_window", None)
+    return window is None or longest <= window
+
+
+def scores_by_itself(model: PreTrainedModel) -> bool:
+    """Return whether the model's own forward gives its log-probabilities (``OWN_FORWARD``)."""
+    return bool(getattr(model.config, OWN_FORWARD, False))
 
 
 def _by_length(batch: Rows) -> list[Tensor]:

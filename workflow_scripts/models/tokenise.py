@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.models import chat
 from workflow_scripts.models.rows import Rows
 
 
@@ -113,6 +114,9 @@ def tokenise(
     WordPiece and word-level tokenizers of whole words cut it into ordinary tokens. Where a
     vocabulary spells a control token as a piece of text (Unigram), the pair is refused.
 
+    A chat model whose entry asks for it gets its prompts in its own template (``chat``), which puts
+    its own tokens before the text, and responses without the white space that they begin with.
+
     Args:
         tokenizer: a fast tokenizer.
         ids: names of the pairs, for messages.
@@ -128,9 +132,13 @@ def tokenise(
     """
     check_tokenizer(tokenizer, columns[0][0])
     prefix = _prefix(tokenizer)
-    bare_prompts = _encode(tokenizer, prompts)
-    _refuse_control_tokens(tokenizer, ids, bare_prompts)
-    encoded_prompts = [prefix + tokens for tokens in bare_prompts]
+    if chat.is_used(tokenizer):
+        encoded_prompts = _in_template(tokenizer, ids, prompts)
+        columns = [[response.lstrip() for response in column] for column in columns]
+    else:
+        bare_prompts = _encode(tokenizer, prompts)
+        _refuse_control_tokens(tokenizer, ids, bare_prompts)
+        encoded_prompts = [prefix + tokens for tokens in bare_prompts]
     pieces: list[list[int]] = []
     response_starts: list[int] = []
     for column in columns:
@@ -186,6 +194,27 @@ def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[li
         verbose=False,
     )
     return encoding["input_ids"]
+
+
+def _in_template(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[str], prompts: Sequence[str]
+) -> list[list[int]]:
+    """Return the tokens of prompts in the tokenizer's chat template.
+
+    Only in the template's own text is the spelling of a control token that token.
+    """
+    encoded = []
+    for id_, prompt in zip(ids, prompts, strict=True):
+        tokens: list[int] = []
+        for text, is_template in chat.pieces(tokenizer, prompt):
+            if is_template:
+                tokens += tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+                continue
+            (said,) = _encode(tokenizer, [text])
+            _refuse_control_tokens(tokenizer, [id_], [said])
+            tokens += said
+        encoded.append(tokens)
+    return encoded
 
 
 def _refuse_control_tokens(

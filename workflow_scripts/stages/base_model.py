@@ -21,6 +21,8 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: if the model cannot be had, or holds no safetensors.
     """
+    from workflow_scripts.models import chat, checkpoints, own_forward
+
     model = BaseModelSettings.parsed(args.settings)
     origin = _origin(model, args.folder)
     downloads = args.output.with_name(f".{args.output.name}.download")
@@ -38,6 +40,9 @@ def run(args: argparse.Namespace) -> None:
         else:
             base_models.copy(args.folder, partial, origin)
         model_check.check(partial, origin)
+        own_forward.settle(partial, origin)
+        if model.chat:
+            chat.use(checkpoints.load_tokenizer(partial), partial, origin)
         if model.depth:
             from workflow_scripts.models import depth
 

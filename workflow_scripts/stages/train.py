@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
         tokenizer,
         reference=args.reference,
         features=args.features or [],
-        together=shares_prompts(model),
+        together=shares_prompts(model, settings.max_length),
         shared_out=bool(args.zero) or ranks.count() > 1,
     )
     with attempt:

@@ -1,0 +1,100 @@
+"""How large a model is, read from its files where there are any: its entry needs no `params`."""
+
+import json
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from workflow_scripts.config import paths
+from workflow_scripts.config.experiment import Config
+
+CHANGES_NO_RESULT = "how much memory a training needs, whatever its result"
+
+_WHOLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_NAMES = {
+    "width": ("hidden_size", "n_embd", "d_model"),
+    "layers": ("num_hidden_layers", "n_layer", "num_layers"),
+    "vocabulary": ("vocab_size",),
+}
+"""What families call a number in config.json."""
+
+
+class Size(NamedTuple):
+    """The numbers of a model that its files say; None where they do not."""
+
+    params: int | None = None
+    family: str | None = None
+    width: int | None = None
+    layers: int | None = None
+    vocabulary: int | None = None
+
+
+def size_of(config: Config, model: str) -> Size:
+    """Return a model's size from where it is taken in, comes from, or waits in the hub's cache."""
+    section = config.models[model]
+    places = [Path(paths.MODEL.format(model=model))]
+    if section.path:
+        places.append(Path(config.data_root, section.path))
+    elif section.id and not section.params:
+        places += _in_cache(section.id, str(section.revision))
+    for place in places:
+        config_file = (place / "config.json").absolute()
+        if config_file.is_file():
+            return _read(config_file.parent, config_file.stat().st_mtime_ns)
+    return Size()
+
+
+def _in_cache(id_: str, revision: str) -> list[Path]:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(id_, "config.json", revision=revision)
+    return [Path(found).parent] if isinstance(found, str) else []
+
+
+@cache
+def _read(folder: Path, _changed: int) -> Size:
+    """Return what a model's folder says, once as long as its config.json does not change.
+
+    What cannot be read is said when the model is taken in.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        numbers = {key: _number(config, names) for key, names in _NAMES.items()}
+        family = config.get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return Size()
+    weights = _params(folder) or _estimated(**numbers)
+    return Size(weights, family if isinstance(family, str) else None, **numbers)
+
+
+def _number(config: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    found = (config.get(name) for name in names)
+    return next((number for number in found if isinstance(number, int) and number > 0), None)
+
+
+def _params(folder: Path) -> int | None:
+    """Return how many weights a model's safetensors hold, by their headers; None where none do."""
+    try:
+        files = [_WHOLE]
+        if not (folder / _WHOLE).exists():
+            index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+            files = sorted(set(index["weight_map"].values()))
+        return sum(_weights_in(folder / file) for file in files)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _estimated(width: int | None, layers: int | None, vocabulary: int | None) -> int | None:
+    """Return about how many weights a transformer of these numbers has."""
+    if not (width and layers and vocabulary):
+        return None
+    return 12 * layers * width**2 + vocabulary * width
+
+
+def _weights_in(file: Path) -> int:
+    with file.open("rb") as content:
+        length = int.from_bytes(content.read(8), "little")
+        header = json.loads(content.read(min(length, 10**8)))
+    return sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
