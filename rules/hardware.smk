@@ -76,6 +76,11 @@ def training_for(output):
     }
 
 
+def longest_first(output):
+    """Return a job's priority: its estimated seconds, since what starts last ends last."""
+    return lambda wildcards: COSTS.of(output.format(**wildcards)).seconds
+
+
 def scoring_for(output):
     """Return the resources of scoring sets with a trained model, for ``output``."""
     return allocation(requested(output)) | IN_TURN

@@ -93,6 +93,8 @@ rule pretrain:
         paths.benchmark("pretrain", paths.PRETRAINING)
     wildcard_constraints:
         model=one_of(models_by("pretrain")),
+    # The run waits for the strongest model's pretraining, while all else finds cores beside it.
+    priority: longest_first(f"{paths.PRETRAINING}/train.json")
     conda:
         "../envs/training.yaml"
     threads: EXECUTION.threads

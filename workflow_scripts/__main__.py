@@ -14,11 +14,15 @@ from workflow_scripts.runtime import failures, gpus, ranks
 
 
 class Stage(NamedTuple):
-    """A command: whether it needs torch, which takes seconds to import, and the network."""
+    """A command: whether it needs torch, which takes seconds to import, and the network.
+
+    There are as many of a ``brief`` one as of cells, and each does less than its imports.
+    """
 
     help: str
     trains: bool = False
     online: bool = False
+    brief: bool = False
 
 
 STAGES = {
@@ -32,7 +36,7 @@ STAGES = {
     "reference": Stage("log-probabilities under DPO's frozen reference", trains=True),
     "predict": Stage("margins of a trained model on the test set", trains=True),
     "weak_labels": Stage("label the weak set with a ground-truth model", trains=True),
-    "probe": Stage("figures of one cell from four models' predictions"),
+    "probe": Stage("figures of one cell from four models' predictions", brief=True),
     "inspection": Stage("list the pairs on which a cell's student may deceive"),
     "cells": Stage("one table of all probes"),
     "tables": Stage("the paper's tables, in Markdown and LaTeX"),
@@ -60,8 +64,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="STAGE --help shows them")
     chosen = parser.parse_args(argv)
     stage = STAGES[chosen.stage]
-    if stage.trains and (status := warm.run_there(argv)) is not None:
-        return status
+    if stage.trains or stage.brief:
+        status = warm.run_there(argv, patience=warm.PATIENCE if stage.trains else 0)
+        if status is not None:
+            return status
     return run_stage(argv)
 
 

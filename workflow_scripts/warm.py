@@ -45,6 +45,10 @@ _PRELOADED = (
     "workflow_scripts.training.trainer",
     "workflow_scripts.models.margins",
     "workflow_scripts.stages.pretrain",
+    "workflow_scripts.stages.probe",
+    "jsonschema",
+    "scipy.special",
+    "pyarrow.parquet",
 )
 
 
@@ -69,13 +73,17 @@ def start() -> subprocess.Popen[bytes] | None:
     )
 
 
-def run_there(argv: list[str]) -> int | None:
+def run_there(argv: list[str], patience: float = PATIENCE) -> int | None:
     """Run a stage in a fork of the warm process.
+
+    Args:
+        argv: the stage and its arguments.
+        patience: seconds to wait for a process that is still importing.
 
     Returns:
         The stage's exit status, or None where there is no warm process.
     """
-    connection = _connected(os.environ.get(SOCKET_VARIABLE))
+    connection = _connected(os.environ.get(SOCKET_VARIABLE), patience)
     if connection is None:
         return None
     request = {"argv": argv, "cwd": os.getcwd(), "environment": dict(os.environ)}
@@ -95,10 +103,10 @@ def run_there(argv: list[str]) -> int | None:
     return reply[0]
 
 
-def _connected(path: str | None) -> socket.socket | None:
+def _connected(path: str | None, patience: float) -> socket.socket | None:
     """Return a connection to the warm process, once it has imported what it needs to."""
-    until = time.monotonic() + PATIENCE
-    while path and time.monotonic() < until:
+    until = time.monotonic() + patience
+    while path:
         connection = socket.socket(socket.AF_UNIX)
         try:
             connection.connect(path)
@@ -107,7 +115,8 @@ def _connected(path: str | None) -> socket.socket | None:
             # Still importing, if not for too long: its folder is as old as the process.
             connection.close()
             with contextlib.suppress(OSError):
-                if time.time() - Path(path).parent.stat().st_mtime < PATIENCE:
+                age = time.time() - Path(path).parent.stat().st_mtime
+                if age < PATIENCE and time.monotonic() < until:
                     time.sleep(0.05)
                     continue
             return None

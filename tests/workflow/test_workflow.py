@@ -44,6 +44,13 @@ def test_after_the_demo_nothing_is_to_be_done(demo: Path):
 
 
 @pytest.mark.xdist_group("demo")
+def test_the_longest_pretraining_starts_first(demo: Path):
+    said = (demo / "terminal.txt").read_text()
+    models = ("strong", "middle", "small")
+    assert sorted(models, key=lambda model: said.index(f"Pretrain {model}"))[0] == "strong"
+
+
+@pytest.mark.xdist_group("demo")
 def test_the_small_world_keeps_to_its_rule(demo: Path):
     broken = [c for c in clauses(rows(demo / "results/report/cells.parquet")) if not c.holds]
     assert broken == []

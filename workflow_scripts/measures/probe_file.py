@@ -1,14 +1,18 @@
 """A probe's files: predictions in, a JSON file out that a schema describes."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_json, read_table, sha256_of
 from workflow_scripts.measures.statistic import Array
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).with_name("probe.schema.json")
@@ -31,20 +35,27 @@ def validate(value: Any, source: str, definition: str | None = None) -> None:
     Raises:
         UserError: naming ``source``, the key and what is wrong with it.
     """
-    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
+
+    error = best_match(_validator(definition).iter_errors(value))
+    if error is not None:
+        message = error.message if len(error.message) < 200 else f"{error.message[:200]}…"
+        raise UserError(
+            f"{source}: {error.json_path}: {message}; {SCHEMA.name} says what is valid there"
+        )
+
+
+@cache
+def _validator(definition: str | None) -> "Draft202012Validator":
+    """Return what checks a probe, or a part of it: made once, since making it takes longest."""
+    from jsonschema import Draft202012Validator
 
     schema = read_json(SCHEMA)
     if definition:
         schema = {"$schema": schema["$schema"], "$defs": schema["$defs"]} | {
             "$ref": f"#/$defs/{definition}"
         }
-    error = best_match(Draft202012Validator(schema).iter_errors(value))
-    if error is not None:
-        message = error.message if len(error.message) < 200 else f"{error.message[:200]}…"
-        raise UserError(
-            f"{source}: {error.json_path}: {message}; {SCHEMA.name} says what is valid there"
-        )
+    return Draft202012Validator(schema)
 
 
 def read_margins(files: Mapping[str, str]) -> dict[str, Array]:

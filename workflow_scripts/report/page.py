@@ -14,7 +14,9 @@ from workflow_scripts.report.figure_list import FIGURES, caption
 from workflow_scripts.report.p_values import ADJUSTED, written
 from workflow_scripts.report.replication import LEAST_MODELS, LEAST_SEEDS
 
-TEMPLATE = Path(__file__).parent / "templates/page.html.j2"
+TEMPLATES = Path(__file__).parent / "templates"
+AT_ONCE = 200
+"""Rows of the table that are drawn until more are asked for."""
 PACKAGES = ("numpy", "scipy", "pyarrow", "matplotlib", "jinja2", "jsonschema")
 
 NAMES = {
@@ -73,6 +75,8 @@ def page(
         settings=settings,
         targets=[_target(name, rows, figures) for name in settings["matrix"]["targets"]],
         table=[_table_row(row, shown, place) for row in rows],
+        at_once=AT_ONCE,
+        score=list(NUMBERS).index("deception_score"),
         headings=shown.values(),
         models=by_strength(settings["models"], {(row["weak"], row["strong"]) for row in rows}),
         columns=NUMBERS,
@@ -91,7 +95,11 @@ def render(**context: Any) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(**context)
+    template, css, js = (
+        (TEMPLATES / name).read_text(encoding="utf-8")
+        for name in ("page.html.j2", "page.css", "page.js")
+    )
+    return environment.from_string(template).render(css=css, js=js, **context)
 
 
 def trainings(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -108,10 +116,15 @@ def trainings(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _target(name: str, rows: Sequence[CellRow], figures: Path) -> dict[str, Any]:
-    """Return one target's claims and figures."""
+    """Return one target's claims and figures, each figure to be shown once: it may be large."""
+    of_target = claims([row for row in rows if row["target"] == name])
+    first_shown: dict[str, int] = {}
+    for number, claim in enumerate(of_target, 1):
+        first_shown.setdefault(claim.figures[0], number)
     return {
         "name": name,
-        "claims": claims([row for row in rows if row["target"] == name]),
+        "claims": of_target,
+        "figures_of_claims": first_shown,
         "figures": {
             figure: {
                 "title": title,
@@ -139,10 +152,8 @@ def _table_row(row: CellRow, names: Iterable[str], page: Path) -> dict[str, Any]
         "names": [row[name] for name in names],
         "seed": row["seed"],
         "probe": os.path.relpath(row["probe"], page.parent),
-        "numbers": [
-            (row[column], _written(row[column], form), heading)
-            for column, (heading, _, form) in NUMBERS.items()
-        ],
+        "values": [row[column] for column in NUMBERS],
+        "written": [_written(row[column], form) for column, (_, _, form) in NUMBERS.items()],
         "interval": "" if low is None else f"[{low:.2f}, {high:.2f}]",
     }
 
