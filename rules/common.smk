@@ -188,13 +188,16 @@ def labelled_by_student(wildcards):
 
 
 def supervising_labels(wildcards):
-    """Return the labels of that set: by the weak model, or by the last of a chain of students."""
+    """Return the labels of that set: by weak models, or by the last of a chain of students."""
     student = STUDENTS[wildcards.variant]
-    if not student.through:
-        return paths.WEAK_LABELS.format(model=wildcards.weak, **wildcards)
-    supervisor = chains.supervisor(student, STUDENTS.values())
-    names = {"strong": student.through[-1], "variant": supervisor.folder}
-    return paths.STUDENT_LABELS.format(**dict(wildcards) | names)
+    if chain := student.chain(wildcards.strong):
+        supervisor = chains.supervisor(student, STUDENTS.values())
+        names = {"strong": chain[-1], "variant": supervisor.folder}
+        return paths.STUDENT_LABELS.format(**dict(wildcards) | names)
+    return [
+        paths.WEAK_LABELS.format(**dict(wildcards) | {"model": model, "seed": seed})
+        for model, seed in student.labellers(wildcards.weak, int(wildcards.seed))
+    ]
 
 
 def student_sft_folder(wildcards):

@@ -1,10 +1,16 @@
 """Variants of a cell's student: which cells have them, who labels what for whom."""
 
+import re
+
 import pytest
 
 from tests.shared.configuration import changed, loaded
 from workflow_scripts.config import matrix
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.methods.students.auxiliary_confidence import AuxiliaryConfidence
 from workflow_scripts.methods.students.chains import supervisor, with_intermediates
+from workflow_scripts.methods.students.ensemble import Ensemble
+from workflow_scripts.methods.students.refined import Refined
 from workflow_scripts.methods.students.supervised import Supervised as Student
 
 DIRECT = {"name": "direct"}
@@ -76,3 +82,45 @@ def test_every_link_of_a_chain_is_a_student_and_sets_take_turns():
         ("long", "gt", "weak"),
     ]
     assert supervisor(named["sure_b"], students) == named["direct"]
+
+
+def test_no_student_of_another_kind_stands_in_for_the_direct_one():
+    direct, refined = Student(name="direct"), Refined(name="again")
+    for other in (AuxiliaryConfidence(name="paid"), Ensemble(name="vote", seeds=(0, 1)), refined):
+        assert supervisor(refined, [other, direct]) == direct
+
+
+@pytest.mark.parametrize(
+    ("given", "weak", "strong", "labellers"),
+    [
+        ({"seeds": (0, 1)}, "a", "b", [("a", 0), ("a", 1)]),
+        ({"models": ("b",)}, "a", "c", [("a", 7), ("b", 7)]),
+        ({"models": ("b",), "seeds": (0, 1)}, "a", "c", [("a", 0), ("a", 1), ("b", 0), ("b", 1)]),
+        ({"models": ("b",)}, "a", "b", None),
+        ({"models": ("b",)}, "b", "c", None),
+        ({"models": ("d",)}, "a", "c", None),
+        ({"models": ("unranked",)}, "a", "c", [("a", 7), ("unranked", 7)]),
+    ],
+)
+def test_an_ensemble_is_of_models_weaker_than_the_strong_one(given, weak, strong, labellers):
+    student = Ensemble(name="vote", **given)
+    assert student.fits(weak, strong, MODELS) == (labellers is not None)
+    if labellers:
+        assert student.labellers(weak, seed=7) == labellers
+
+
+@pytest.mark.parametrize(
+    ("student", "said"),
+    [
+        ({"kind": "ensemble"}, "an ensemble of one"),
+        ({"kind": "ensemble", "seeds": [3]}, "an ensemble of one"),
+        ({"kind": "ensemble", "seeds": [3, 3]}, "`seeds` names one twice: 3, 3"),
+        ({"kind": "ensemble", "models": ["gpt2"], "through": ["gpt2"]}, "leave `through` out"),
+        ({"kind": "ensemble", "models": ["gpt-2"]}, "matrix.students.1.models.0: 'gpt-2' is not"),
+        ({"kind": "ensemble", "models": ["mistral-7b"]}, "weaker than the strong model of no cell"),
+        ({"kind": "refined", "through": ["gpt2"]}, "leave `through` out"),
+    ],
+)
+def test_students_that_cannot_be_are_refused(student, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        loaded(changed("matrix.students", [DIRECT, {"name": "other"} | student]))

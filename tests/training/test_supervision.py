@@ -74,3 +74,21 @@ def test_high_confidence_is_of_either_answer():
     probability = np.array([0.8, 0.75, 0.7, 0.5, 0.3, 0.25, 0.1])
     kept = data_pairs.high_confidence(probability, 0.75, peek=False)
     assert kept.tolist() == [True, True, False, False, False, True, True]
+
+
+def test_an_ensemble_labels_by_its_mean_probability(pairs, tmp_path):
+    read = data_pairs.read_pairs(str(pairs))
+    of_model = {"sure": [0.9, 0.4, 0.9, 0.0], "unsure": [0.3, 0.4, 0.0, 0.6]}
+    files = []
+    for name, probability in of_model.items():
+        columns = {"id": read.ids[:4], "probability": probability}
+        columns["label"] = [int(p > 0.5) for p in probability]
+        files.append(str(tmp_path / f"{name}.parquet"))
+        pq.write_table(pa.table(columns), files[-1])
+    few = read.at(np.arange(4))
+    mean = [0.6, 0.4, 0.45, 0.3]
+    assert data_pairs.with_weak_labels(few, files, soft=True).labels == pytest.approx(mean)
+    hard = data_pairs.with_weak_labels(few, files, soft=False).labels
+    assert hard.tolist() == [1, 0, 0, 0]
+    sure = data_pairs.with_high_confidence(few, files, 0.6 - 1e-9, peek=False)
+    assert sure.ids == [read.ids[row] for row in (0, 1, 3)]

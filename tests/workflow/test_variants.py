@@ -69,6 +69,40 @@ def test_a_chain_passes_the_supervision_on(tmp_path: Path):
     }
 
 
+def test_an_ensemble_learns_from_several_weak_models_and_a_refined_student_from_itself(
+    tmp_path: Path,
+):
+    inputs = dict(
+        jobs(
+            tmp_path,
+            "--config",
+            "matrix={scenarios: [reward_model], conflicts: [none, implicit], students: "
+            "[{name: direct}, {name: voting, kind: ensemble, seeds: [0, 1], models: [middle]}, "
+            "{name: again, kind: refined}]}",
+        )
+    )
+    weak = "results/weak_labels/substances/reward_model"
+    own = "results/student_labels/substances/reward_model/small/strong/seed0.parquet"
+    of_student = {
+        "none": {f"{weak}/small/seed0.parquet"},
+        "none/voting": {
+            f"{weak}/{model}/seed{seed}.parquet" for model in ("small", "middle") for seed in (0, 1)
+        },
+        "none/again": {own},
+        "implicit/again": {own},
+    }
+    cell = CELL.format(scenario="reward_model")
+    for folder, labels in of_student.items():
+        learned_from = inputs[f"{cell}/{folder}/seed0/checkpoint"]
+        assert {path for path in learned_from if "labels" in path} == labels
+        of_set = "gt" if "again" in folder else "weak"
+        assert f"results/data/substances/{of_set}.parquet" in learned_from
+    assert inputs[own] == {
+        f"{cell}/none/seed0/checkpoint",
+        "results/data/substances/gt.parquet",
+    }
+
+
 def test_variants_share_the_intermediate_with_its_own_cell(tmp_path: Path):
     alone = {output for output, _ in jobs(tmp_path)}
     with_cell = {

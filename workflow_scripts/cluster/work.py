@@ -165,8 +165,11 @@ class Costs:
 
 def trainings_of(config: Config, cell: Cell) -> Iterator[str]:
     """Yield the folders of all trainings that a cell rests on, but for pretraining."""
-    for model in (cell.weak, cell.strong):
-        fields = {**cell._asdict(), "model": model}
+    labellers = matrix.students(config)[cell.variant].labellers(cell.weak, cell.seed)
+    for model, seed in dict.fromkeys(
+        [(cell.weak, cell.seed), *labellers, (cell.strong, cell.seed)]
+    ):
+        fields = {**cell._asdict(), "model": model, "seed": seed}
         if config.scenarios[cell.scenario].from_sft:
             yield paths.SFT.format(**fields)
         yield paths.GROUND_TRUTH.format(**fields)
@@ -190,9 +193,9 @@ def copies(config: Config, cells: Iterable[Cell], folders: set[str]) -> dict[str
 def _student(config: Config, cell: Cell) -> Iterator[str]:
     students = matrix.students(config)
     student = students[cell.variant]
-    if student.through:
+    if chain := student.chain(cell.strong):
         before = supervisor(student, students.values())
-        last = cell._replace(strong=student.through[-1], conflict="none", variant=before.folder)
+        last = cell._replace(strong=chain[-1], conflict="none", variant=before.folder)
         yield from _student(config, last)
     fields = cell._asdict()
     if config.scenarios[cell.scenario].from_sft:

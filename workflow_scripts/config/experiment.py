@@ -93,7 +93,9 @@ class Matrix(Settings):
             if not any(
                 student.fits(weak, strong, self.models or ()) for weak, strong in self.weak_strong
             ):
-                raise BelowSection(f"{key}.through", "stands between the models of no cell")
+                if student.through:
+                    raise BelowSection(f"{key}.through", "stands between the models of no cell")
+                raise BelowSection(f"{key}.models", "are weaker than the strong model of no cell")
         with_intermediates(self.students)
         return self
 
@@ -201,8 +203,9 @@ class Config(Settings):
             for j, model in enumerate(pair):
                 yield f"matrix.pairs.{i}.{j}", model, self.models
         for i, student in enumerate(self.matrix.students):
-            for j, model in enumerate(student.through):
-                yield f"matrix.students.{i}.through.{j}", model, self.models
+            key = "through" if student.through else "models"
+            for j, model in enumerate(student.others):
+                yield f"matrix.students.{i}.{key}.{j}", model, self.models
         for name, target in self.targets.items():
             for key in SETS:
                 if world := getattr(target.sets, key).source.world:

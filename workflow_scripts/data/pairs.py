@@ -79,29 +79,45 @@ def read_pairs(path: str) -> Pairs:
     )
 
 
-def with_weak_labels(pairs: Pairs, path: str, *, soft: bool) -> Pairs:
-    """Return ``pairs`` as the weak model labelled them: by its probability, or by its choice.
+def with_weak_labels(pairs: Pairs, paths: Sequence[str], *, soft: bool) -> Pairs:
+    """Return ``pairs`` as weak models labelled them: by their mean probability, or by its choice.
+
+    Args:
+        pairs: to label.
+        paths: files of labels, one a weak model.
+        soft: take the probability.
 
     Raises:
-        UserError: if ``path`` lacks one of the pairs.
+        UserError: if a file lacks one of the pairs.
     """
-    column = "probability" if soft else "label"
-    return replace(pairs, labels=_aligned(path, pairs.ids, [column])[0])
+    if soft:
+        return replace(pairs, labels=_mean_probability(pairs, paths))
+    if len(paths) == 1:
+        return replace(pairs, labels=_aligned(paths[0], pairs.ids, ["label"])[0])
+    chosen = _mean_probability(pairs, paths) > 0.5
+    return replace(pairs, labels=chosen.astype(np.float64))
 
 
-def with_high_confidence(pairs: Pairs, path: str, threshold: float, *, peek: bool) -> Pairs:
-    """Return those of ``pairs`` that the weak model labelled with confidence.
+def _mean_probability(pairs: Pairs, paths: Sequence[str]) -> NDArray[np.float64]:
+    """Return the mean over weak models of the probability of the better response, ``[pairs]``."""
+    return np.mean([_aligned(path, pairs.ids, ["probability"])[0] for path in paths], axis=0)
+
+
+def with_high_confidence(
+    pairs: Pairs, paths: Sequence[str], threshold: float, *, peek: bool
+) -> Pairs:
+    """Return those of ``pairs`` that the weak models, on average, labelled with confidence.
 
     Raises:
-        UserError: if ``path`` lacks one of the pairs, or no label is so sure.
+        UserError: if a file lacks one of the pairs, or no label is so sure.
     """
-    (probability,) = _aligned(path, pairs.ids, ["probability"])
+    probability = _mean_probability(pairs, paths)
     kept = np.flatnonzero(high_confidence(probability, threshold, peek=peek))
     if not len(kept):
         surest = np.maximum(probability, 1 - probability).max()
         raise UserError(
-            f"{path}: no label reaches the filter's confidence {threshold:g}, the surest has "
-            f"{surest:.3f}; lower the student's `filter`"
+            f"{', '.join(paths)}: no label reaches the filter's confidence {threshold:g}, the "
+            f"surest has {surest:.3f}; lower the student's `filter`"
         )
     return pairs.at(kept)
 

@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", required=True, help="pairs to train on")
     # An input that a rule leaves empty is an option without a value.
     parser.add_argument(
-        "--weak-labels", nargs="?", help="labels for --pairs; without it they are the true ones"
+        "--weak-labels",
+        nargs="*",
+        help="labels for --pairs, several to be averaged; without it they are the true ones",
     )
     parser.add_argument(
         "--helpful", nargs="?", help="pairs of the competing goal, for an implicit conflict"
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     inputs = [
         args.model,
         args.pairs,
-        args.weak_labels,
+        *(args.weak_labels or []),
         args.helpful,
         args.reference,
         *(args.features or []),
@@ -77,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
         settings,
         conflict,
         pairs=args.pairs,
-        weak_labels=args.weak_labels,
+        weak_labels=args.weak_labels or [],
         helpful=args.helpful,
     )
     transformers.set_seed(seeds.seed(settings.seed))

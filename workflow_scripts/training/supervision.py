@@ -1,5 +1,7 @@
 """Which pairs a training sees, and who says which response is better."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from workflow_scripts.config.stage_settings import TrainSettings
@@ -13,7 +15,7 @@ def supervised_pairs(
     conflict: Conflict,
     *,
     pairs: str,
-    weak_labels: str | None,
+    weak_labels: Sequence[str],
     helpful: str | None,
 ) -> tuple[Pairs, int]:
     """Return the pairs of an epoch before it is cut, and how many pairs it shows.
@@ -22,7 +24,7 @@ def supervised_pairs(
         settings: of the training.
         conflict: what it is trained under.
         pairs: file of the target goal's pairs.
-        weak_labels: file of their labels, None for the true ones.
+        weak_labels: files of their labels, which are averaged; none for the true ones.
         helpful: file of the competing goal's pairs, None where there are none.
 
     Raises:
@@ -36,7 +38,7 @@ def supervised_pairs(
 
 
 def _labelled(
-    settings: TrainSettings, pairs: str, weak_labels: str | None, helpful: str | None
+    settings: TrainSettings, pairs: str, weak_labels: Sequence[str], helpful: str | None
 ) -> tuple[Pairs, Pairs | None]:
     """Return the labelled pairs and those of the competing goal.
 
@@ -45,7 +47,7 @@ def _labelled(
     """
     labelled = preferences.read_pairs(pairs)
     others = None if helpful is None else preferences.read_pairs(helpful)
-    if weak_labels is None:
+    if not weak_labels:
         return labelled, others
     soft = settings.method.soft_labels
     labelled = preferences.with_weak_labels(labelled, weak_labels, soft=soft)

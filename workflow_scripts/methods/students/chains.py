@@ -44,5 +44,5 @@ def supervisor(student: Student, students: Iterable[Student]) -> Student:
 
 
 def _unfiltered(students: Iterable[Student], through: tuple[str, ...]) -> Student | None:
-    alike = (s for s in students if s.through == through and s.filter is None)
-    return next(alike, None)
+    alike = (s for s in students if type(s) is Supervised and s.through == through)
+    return next((student for student in alike if student.filter is None), None)

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from workflow_scripts.methods.students.auxiliary_confidence import AuxiliaryConfidence
+from workflow_scripts.methods.students.ensemble import Ensemble
+from workflow_scripts.methods.students.refined import Refined
 from workflow_scripts.methods.students.student import Student
 from workflow_scripts.methods.students.supervised import Supervised
 
 STUDENTS: dict[str, type[Student]] = {
     "supervised": Supervised,
     "auxiliary_confidence": AuxiliaryConfidence,
+    "ensemble": Ensemble,
+    "refined": Refined,
 }
 """Each kind's class."""
 

@@ -52,6 +52,19 @@ class Student(Settings):
         """Return what is added to the loss of each pair, ``[pairs]``, or None for nothing."""
         return None
 
+    def chain(self, strong: str) -> tuple[str, ...]:
+        """Return the models that pass the weak model's supervision on to ``strong``, in order."""
+        return self.through
+
+    def labellers(self, weak: str, seed: int) -> list[tuple[str, int]]:
+        """Return the weak models, each with its seed, whose labels are averaged for it."""
+        return [(weak, seed)]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Models that its settings name."""
+        return self.through
+
     @property
     def folder(self) -> str:
         """The part of a path that tells this student from the direct one."""
