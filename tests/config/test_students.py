@@ -1,11 +1,14 @@
 """Variants of a cell's student: which cells have them, who labels what for whom."""
 
 import re
+from collections import Counter
 
 import pytest
 
-from tests.shared.configuration import changed, loaded
-from workflow_scripts.config import matrix
+from tests.shared.configuration import PAPER, changed, loaded
+from tests.shared.workflows import ROOT
+from workflow_scripts.config import experiment, matrix
+from workflow_scripts.config.layers import Layer, read_layers
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.students.auxiliary_confidence import AuxiliaryConfidence
 from workflow_scripts.methods.students.chains import supervisor, with_intermediates
@@ -14,6 +17,7 @@ from workflow_scripts.methods.students.refined import Refined
 from workflow_scripts.methods.students.supervised import Supervised as Student
 
 DIRECT = {"name": "direct"}
+PAPERS_OWN = ROOT / "profiles/paper/experiment.yaml"
 MODELS = ["a", "b", "c", "d"]
 
 
@@ -57,6 +61,16 @@ def test_cells_are_those_between_whose_models_a_chain_stands():
         for weak in ("gpt2", "gpt2-medium")
         for strong in ("opt-2.7b", "opt-6.7b", "mistral-7b")
     }
+
+
+def test_the_papers_profile_has_all_its_targets_and_remedies():
+    layers = [Layer("config.yaml", PAPER), *read_layers([PAPERS_OWN], {})]
+    cells = matrix.cells(experiment.load(layers))
+    counted = Counter((cell.target, cell.variant) for cell in cells)
+    targets = ("harmlessness", "hh_harmlessness", "honesty")
+    # Pairs of models, scenarios, conflicts; 2 models below gpt2-large, 4 above it.
+    of_student = {"": 21 * 3 * 3, "/high_confidence": 21 * 3 * 3, "/via_gpt2-large": 2 * 4 * 3 * 3}
+    assert counted == {(t, student): n for t in targets for student, n in of_student.items()}
 
 
 def test_every_link_of_a_chain_is_a_student_and_sets_take_turns():
