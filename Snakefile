@@ -38,7 +38,7 @@ rule all:
 
 
 onstart:
-    if is_command():
+    if is_command() and asked_for() != {"verify"}:
         write_configuration()
     # A cluster's jobs are processes of their own, on their own nodes.
     if EXPERIMENT.execution.warm_start and workflow.local_exec and not is_command():
@@ -49,7 +49,7 @@ onsuccess:
     if not is_command():
         finished.clear(Path(paths.STATES))
     # Print the table only when the default target was requested.
-    if set(workflow.dag_settings.targets) <= {"all"}:
+    if asked_for() <= {"all"}:
         shell(
             "test ! -f {paths.CELLS:q} || python -m workflow_scripts summary --cells {paths.CELLS:q}"
         )

@@ -1,4 +1,5 @@
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
 from workflow_scripts.methods.students import chains
 from workflow_scripts.reruns import digests, provenance, slices
+from workflow_scripts.runtime import takeover
 from workflow_scripts.training import finished
 
 
@@ -39,10 +41,14 @@ os.environ.update(
 COMMANDS = {"plan", "preflight", "verify", "adopt"}
 
 
+def asked_for():
+    """Return what was asked for."""
+    return set(workflow.dag_settings.targets) if workflow.dag_settings else set()
+
+
 def is_command():
     """Return whether only commands were asked for."""
-    targets = set(workflow.dag_settings.targets) if workflow.dag_settings else set()
-    return bool(targets) and targets <= COMMANDS
+    return bool(asked_for()) and asked_for() <= COMMANDS
 
 
 def write_configuration():
@@ -58,7 +64,12 @@ if workflow.is_main_process:
         logger,
         brief=shown.dryrun and not (shown.printshellcmds or shown.verbose),
         is_command=is_command,
+        refusal=takeover.refusal,
     )
+    if "--unlock" in sys.argv:
+        takeover.forget_others()
+    elif not shown.dryrun and (taken_over := takeover.enter()):
+        logger.warning(taken_over)
 
 try:
     LAYERS = layers.read_layers(

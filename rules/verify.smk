@@ -1,5 +1,6 @@
-# `snakemake verify` checks everything in results/ against the records of its making, and sets aside
-# what is not as it was made, for the next run to make again. It has no output, so it always runs.
+# `snakemake verify` checks everything in results/ against the records of its making, sets aside what
+# is not as it was made, and prints the command that makes it again. It has no output, so it always
+# runs.
 
 
 localrules:
@@ -9,13 +10,22 @@ localrules:
 
 rule verify:
     log:
-        f"{paths.LOGS}/verify.log",
+        # An archive that nobody may write to can be verified, too.
+        f"{paths.LOGS if os.access(paths.RESULTS, os.W_OK) else '.snakemake/log'}/verify.log",
+    retries: 0
     conda:
         "../envs/analysis.yaml"
+    params:
+        # A function, since Snakemake fills in the fields of a string.
+        temporary=lambda wildcards: (
+            [] if EXPERIMENT.keep_checkpoints else f"{paths.WEAK_TO_STRONG}/checkpoint"
+        ),
+        typed=shlex.join(["snakemake", *sys.argv[1:]]),
     message:
         "Check all results against the records of their making"
     shell:
-        "python -m workflow_scripts verify 2> {log:q}"
+        "python -m workflow_scripts verify --temporary {params.temporary:q} "
+        "--typed {params.typed:q} 2> {log:q}"
 
 
 # `snakemake adopt` takes a finished run over whose code alone has changed since (docs/reruns.md).

@@ -6,7 +6,8 @@ one kind of run alone. So this adds filters to its logger, which are the standar
 * a job's end says which cell it is, as its start does;
 * a dry run prints the table of jobs and why they would run, and each job only with ``-p``;
 * ``plan``, ``verify`` and other commands print what they found, and nothing of Snakemake's;
-* the last lines of a run that failed are, for each failed job, its cell, its error and its log.
+* the last lines of a run that failed are, for each failed job, its cell, its error and its log;
+* why a run may not begin where another one works is one line.
 
 The log file in ``.snakemake/log`` and logger plugins get everything.
 """
@@ -23,6 +24,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 CHANGES_NO_RESULT = "only prints"
 
 _OF_JOBS = (LogEvent.WORKFLOW_STARTED, LogEvent.JOB_INFO, LogEvent.GROUP_INFO, LogEvent.SHELLCMD)
+_LOCKED = "Directory cannot be locked"
 _NO_JOBS_ABOVE = (
     "(check individual jobs above for details)",
     "(add -p to see each job, its own reason and its command)",
@@ -38,7 +40,11 @@ class Failure(NamedTuple):
 
 
 def attach(
-    logger: logging.Logger, *, brief: bool, is_command: Callable[[], bool] = lambda: False
+    logger: logging.Logger,
+    *,
+    brief: bool,
+    is_command: Callable[[], bool] = lambda: False,
+    refusal: Callable[[], str] | None = None,
 ) -> None:
     """Add the filters to Snakemake's logger.
 
@@ -46,6 +52,7 @@ def attach(
         logger: ``snakemake.logging.logger``.
         brief: whether jobs are left out, as in a dry run.
         is_command: whether only commands were asked for; known once the targets are.
+        refusal: says why a run may not begin in a folder that Snakemake finds locked.
     """
     record = _Record()
     logger.addFilter(record)
@@ -53,7 +60,7 @@ def attach(
         if isinstance(handler, logging.StreamHandler) and not isinstance(
             handler, logging.FileHandler
         ):
-            handler.addFilter(_Terminal(record, brief=brief, is_command=is_command))
+            handler.addFilter(_Terminal(record, brief, is_command, refusal))
     # Snakemake logs more after its `onerror`, so the end of the process is the last place.
     atexit.register(lambda: record.print_failures(is_command()))
 
@@ -109,16 +116,25 @@ class _Record(logging.Filter):
 class _Terminal(logging.Filter):
     """Keeps from the terminal what nobody asked for there."""
 
-    def __init__(self, record: _Record, *, brief: bool, is_command: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        record: _Record,
+        brief: bool,
+        is_command: Callable[[], bool],
+        refusal: Callable[[], str] | None,
+    ) -> None:
         super().__init__()
         self._record = record
         self._brief = brief
         self._is_command = is_command
+        self._refusal = refusal
         self._tables: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is printed."""
         event = getattr(record, "event", None)
+        if self._refusal and _LOCKED in record.getMessage():
+            record.msg, record.args = self._refusal(), ()
         if self._is_command():
             if record.levelno >= logging.ERROR:
                 # Printed at the end, if no job's own error says it better.

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from tests.shared.disks import disk
 from tests.shared.trainings import COMMON, SETTINGS
 from tests.shared.warm_process import Warm
 
@@ -183,20 +184,3 @@ def flip(path: Path, random: Random) -> None:
         byte = file.read(1)[0]
         file.seek(place)
         file.write(bytes([byte ^ (1 << random.randrange(8))]))
-
-
-def can_mount() -> bool:
-    """Return whether disks can be made here."""
-    return (
-        os.getuid() == 0 and subprocess.run(["unshare", "-m", "true"], check=False).returncode == 0
-    )
-
-
-@contextmanager
-def disk(folder: Path, kib: int) -> Iterator[None]:
-    """Put a disk of this size at ``folder`` within the context."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", folder], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)

@@ -10,8 +10,9 @@ from random import Random
 
 import pytest
 
-from tests.faults.faults import FAULTS, Fault, Work, can_mount, finished, settled
+from tests.faults.faults import FAULTS, Fault, Work, finished, settled
 from tests.shared.base_models import FAMILIES, save_base
+from tests.shared.disks import can_mount
 from tests.shared.trainings import write_pairs
 from tests.shared.warm_process import Warm
 from tests.shared.workflows import ROOT

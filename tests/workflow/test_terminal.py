@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.shared.disks import can_mount, disk
 from tests.shared.workflows import ROOT, SNAKEMAKE
 
 pytestmark = pytest.mark.slow
@@ -75,6 +76,18 @@ def test_a_command_prints_what_it_found_and_nothing_of_snakemakes(tmp_path: Path
     assert verify.returncode == 1
     assert "results/data/mine.txt: there is no record of its making" in verify.stdout
     assert re.fullmatch(r"(Using .*\n)?error: 1 of 0 artefacts are not .*\n", verify.stderr)
+
+
+@pytest.mark.skipif(not can_mount(), reason="mounts a folder, which takes root")
+def test_results_on_a_read_only_archive_are_verified(tmp_path: Path):
+    (tmp_path / "results").mkdir()
+    with disk(tmp_path / "results", 64):
+        (tmp_path / "results/data").mkdir()
+        subprocess.run(["mount", "-o", "remount,ro", tmp_path / "results"], check=True)
+        verify = typed(tmp_path, "verify")
+        assert verify.stdout.strip() == "0 artefacts are what their records say."
+        assert verify.returncode == 0, verify.stderr
+    assert (tmp_path / ".snakemake/log/verify.log").is_file()
 
 
 def test_a_mistake_in_the_configuration_is_told_whatever_is_asked_for(tmp_path: Path):

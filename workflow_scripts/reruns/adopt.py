@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workflow_scripts.core.errors import UserError, first_line, last_line
-from workflow_scripts.core.files import write_json
-from workflow_scripts.reruns import provenance
+from workflow_scripts.reruns.records import Record, write
 
 CHANGES_NO_RESULT = "takes results as they are"
 
@@ -26,7 +25,7 @@ OF_FILES = ("mtime", "input")
 EVERYTHING = (*OF_FILES, "params", "code")
 REPORT = frozenset({"cells", "tables", "figures", "page"})
 """Rules of the report, which takes seconds: where their code has changed, they run again."""
-Records = Mapping[Path, Mapping[str, Any]]
+Records = Mapping[Path, Record]
 
 
 class Job(NamedTuple):
@@ -208,7 +207,6 @@ def update_records(pending: Iterable[Job], records: Records) -> int:
         for path in job.outputs:
             if code and path in records and records[path]["code"] != code:
                 made_by = records[path].get("code_when_made", records[path]["code"])
-                record = {**records[path], "code": code, "code_when_made": made_by}
-                write_json(provenance.record_of(path), record)
+                write({**records[path], "code": code, "code_when_made": made_by})
                 updated += 1
     return updated

@@ -1,8 +1,7 @@
 """How each file was made: a record of every artefact, and hashes to check it by.
 
-``results/x/y`` has its record in ``results/.provenance/x/y.json``, outside the artefact itself: a
-record has the host and the time, while the same experiment gives the same bytes. ``run_stage``
-writes a record for everything that a stage wrote.
+Records are kept outside the artefacts: a record has the host and the time, while the same
+experiment gives the same bytes. ``run_stage`` writes a record for everything that a stage wrote.
 """
 
 import argparse
@@ -13,18 +12,19 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core import atomic
+from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import canonical_json, read_json, sha256_of, write_json
+from workflow_scripts.reruns import records
+from workflow_scripts.reruns.records import RESULTS, VERSIONS, Record
 
-RESULTS = Path("results")
-RECORDS = RESULTS / ".provenance"
-VERSIONS = RECORDS / "versions"
 PACKAGES = (
     "accelerate",
     "datasets",
@@ -71,10 +71,10 @@ def record(stage: str, args: argparse.Namespace, seconds: float) -> None:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     for path in written:
-        write_json(record_of(path), {"artefact": str(path), **content(path), **how})
+        records.write({"artefact": str(path), **content(path), **how})
     remembered = versions_file(stage, versions)
     if not remembered.exists():
-        write_json(remembered, {"stage": stage, "versions": versions})
+        write_json(remembered, _versions_of(how))
 
 
 def _is_artefact(path: Path) -> bool:
@@ -85,11 +85,6 @@ def _is_artefact(path: Path) -> bool:
 def _is_hidden(path: Path) -> bool:
     """Return whether a path is of what the workflow keeps for itself below ``results/``."""
     return RESULTS in path.parents and any(part.startswith(".") for part in path.parts)
-
-
-def record_of(path: Path) -> Path:
-    """Return where the record of an artefact is."""
-    return RECORDS / f"{path.relative_to(RESULTS)}.json"
 
 
 def content(path: Path) -> dict[str, Any]:
@@ -123,10 +118,12 @@ def other_versions() -> dict[str, dict[str, str]]:
     """
     found: dict[str, dict[str, str]] = {}
     for path in sorted(VERSIONS.glob("*.json")):
-        run = read_json(path)
-        for name, then in run["versions"].items():
-            if then != (now := installed(name)):
-                found.setdefault(run["stage"], {})[name] = f"{then}, now {now}"
+        # `verify` writes a damaged one again.
+        with suppress(UserError, KeyError, TypeError, AttributeError):
+            run = read_json(path)
+            for name, then in run["versions"].items():
+                if then != (now := installed(name)):
+                    found.setdefault(run["stage"], {})[name] = f"{then}, now {now}"
     return found
 
 
@@ -151,6 +148,25 @@ def versions_file(stage: str, versions: Mapping[str, str]) -> Path:
     return VERSIONS / f"{stage}-{digest}.json"
 
 
+def renew_versions(made: Iterable[Record]) -> None:
+    """Have the files of versions be those of the recorded artefacts: no other one, and whole."""
+    current = {versions_file(one["stage"], one["versions"]): _versions_of(one) for one in made}
+    for path in VERSIONS.glob("*.json"):
+        if path not in current:
+            path.unlink()
+    for path, versions in current.items():
+        try:
+            whole = read_json(path) == versions
+        except UserError:
+            whole = False
+        if not whole:
+            write_json(path, versions)
+
+
+def _versions_of(made: Record) -> dict[str, Any]:
+    return {"stage": made["stage"], "versions": made["versions"]}
+
+
 def _named(value: Any) -> Iterator[Path]:
     """Yield the files and folders whose paths are among arguments or settings."""
     match value:
@@ -167,12 +183,14 @@ def _named(value: Any) -> Iterator[Path]:
 
 def _known_hash(path: Path) -> str:
     """Return the hash of a parent, from its record if that has the same sizes."""
-    if RESULTS in path.parents and record_of(path).is_file():
-        known = read_json(record_of(path))
-        sizes = {path / name: file["bytes"] for name, file in known.get("files", {}).items()}
-        sizes = sizes or {path: known["bytes"]}
-        if sizes == {file: file.stat().st_size for file in files_of(path)}:
-            return known["sha256"]
+    if RESULTS in path.parents:
+        # A parent whose record is missing or damaged is hashed.
+        with suppress(UserError):
+            known = records.read(path)
+            sizes = {path / name: file["bytes"] for name, file in known.get("files", {}).items()}
+            sizes = sizes or {path: known.get("bytes")}
+            if sizes == {file: file.stat().st_size for file in files_of(path)}:
+                return known["sha256"]
     return content(path)["sha256"]
 
 

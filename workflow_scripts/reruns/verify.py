@@ -5,11 +5,12 @@ ones it was made from.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import shlex
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.progress import track
 
@@ -17,8 +18,8 @@ from workflow_scripts.config import paths
 from workflow_scripts.core.errors import UserError, first_line
 from workflow_scripts.core.files import FIX_BROKEN, read_json, read_table
 from workflow_scripts.measures.probe_file import read_margins, read_probe
-from workflow_scripts.reruns import provenance
-from workflow_scripts.reruns.provenance import RECORDS, RESULTS, VERSIONS
+from workflow_scripts.reruns import provenance, records
+from workflow_scripts.reruns.records import RESULTS, Records
 
 SET_ASIDE = RESULTS / ".set_aside"
 UNRECORDED = ("benchmarks", "logs", "tensorboard")
@@ -41,23 +42,26 @@ class FaultKind(StrEnum):
     CORRUPT = "corrupt"
     FOREIGN = "foreign"
     HALF_WRITTEN = "half-written"
+    MISSING = "missing"
+    UNPROVEN = "unproven"
     UNRECORDED = "unrecorded"
     OUTDATED = "outdated"
     UNKNOWN = "unknown"
 
 
-FIXES = {
-    **dict.fromkeys(
-        (FaultKind.CORRUPT, FaultKind.FOREIGN, FaultKind.HALF_WRITTEN),
-        f"was moved to {SET_ASIDE}; the next run makes it again if a job needs it, and "
-        "`snakemake PATH` always",
-    ),
-    FaultKind.UNRECORDED: "was left in place; delete it, and its rule makes it again",
-    FaultKind.OUTDATED: "was left in place; delete it and run again",
+SET_ASIDE_KINDS = (FaultKind.CORRUPT, FaultKind.FOREIGN, FaultKind.HALF_WRITTEN)
+"""Faults whose artefacts are moved away."""
+MEANING = {
+    **dict.fromkeys(SET_ASIDE_KINDS, f"was moved to {SET_ASIDE}"),
+    FaultKind.MISSING: "is made again by the command below; if it was deleted on purpose, delete "
+    f"its record in {records.RECORDS}, too",
+    FaultKind.UNPROVEN: "was left in place; the command below makes it again, with its record",
+    FaultKind.UNRECORDED: "was left in place; if it is a result, the command below makes it again",
+    FaultKind.OUTDATED: "was left in place; the command below makes it again",
     FaultKind.UNKNOWN: "was left in place; no rule makes it or reads it",
 }
-LEFT_IN_PLACE = (FaultKind.UNRECORDED, FaultKind.OUTDATED, FaultKind.UNKNOWN)
-"""Faults whose artefacts are not moved."""
+TYPED = 8
+"""So many paths are typed into a command; more are kept in a file."""
 
 
 class Fault(NamedTuple):
@@ -68,69 +72,116 @@ class Fault(NamedTuple):
     detail: str
 
 
-def read_records() -> dict[Path, Mapping[str, Any]]:
-    """Return the record of every artefact, by its path.
+def faults(found: Records, temporary: Collection[str] = ()) -> Iterator[Fault]:
+    """Yield everything in ``results/`` that is not what its record says.
 
-    Raises:
-        UserError: if a record is unreadable.
+    Args:
+        found: all records.
+        temporary: templates of what the workflow deletes itself once it is no longer needed.
     """
-    files = (path for path in sorted(RECORDS.rglob("*.json")) if VERSIONS not in path.parents)
-    records = (read_json(path) for path in files)
-    return {Path(record["artefact"]): record for record in records}
-
-
-def faults(records: Mapping[Path, Mapping[str, Any]]) -> Iterator[Fault]:
-    """Yield everything in ``results/`` that is not what its record says."""
-    there = [path for path in records if path.exists()]
-    with ThreadPoolExecutor() as threads:
-        contents = threads.map(provenance.content, there)
-        hashes = {
-            path: content["sha256"]
-            for path, content in zip(
-                there, track(contents, "Checking", len(there), transient=True), strict=True
-            )
-        }
-    for path in there:
+    there = [path for path in found.sound if path.exists()]
+    hashes = _hashes(there)
+    for path in found.sound:
         try:
             template = paths.parse(path).template
         except UserError as error:
-            yield Fault(path, FaultKind.UNKNOWN, str(error).removeprefix(f"{path}: "))
+            if path in hashes:
+                yield Fault(path, FaultKind.UNKNOWN, str(error).removeprefix(f"{path}: "))
             continue
-        broken = _unreadable(path, template)
-        if broken:
-            yield Fault(path, FaultKind.CORRUPT, broken)
-        elif hashes[path] != records[path]["sha256"]:
-            yield Fault(path, FaultKind.FOREIGN, "its content is not what the workflow wrote")
-        else:
-            for parent, sha256 in records[path]["parents"].items():
-                if records.get(Path(parent), {}).get("sha256", sha256) != sha256:
-                    yield Fault(path, FaultKind.OUTDATED, f"it was made from another {parent}")
-    yield from _strays(records)
+        if path in hashes:
+            yield from _faults_of(path, template, hashes[path], found)
+        elif template not in temporary:
+            yield Fault(path, FaultKind.MISSING, "there is a record of its making alone")
+    for path, reason in found.broken.items():
+        yield Fault(path, FaultKind.UNPROVEN, f"its record, {records.path_of(path)}, {reason}")
+    yield from _strays({*found.sound, *found.broken})
+
+
+def _hashes(there: Collection[Path]) -> dict[Path, str | OSError]:
+    """Return the hash of each artefact, or why it cannot be read."""
+
+    def hash_of(path: Path) -> str | OSError:
+        try:
+            return provenance.content(path)["sha256"]
+        except OSError as error:
+            return error
+
+    with ThreadPoolExecutor() as threads:
+        hashes = threads.map(hash_of, there)
+        shown = track(hashes, "Checking", len(there), transient=True)
+        return dict(zip(there, shown, strict=True))
+
+
+def _faults_of(path: Path, template: str, sha256: str | OSError, found: Records) -> Iterator[Fault]:
+    """Yield what is wrong with an artefact that is there."""
+    broken = first_line(sha256) if isinstance(sha256, OSError) else _unreadable(path, template)
+    if broken:
+        yield Fault(path, FaultKind.CORRUPT, broken)
+    elif sha256 != found.sound[path]["sha256"]:
+        yield Fault(path, FaultKind.FOREIGN, "its content is not what the workflow wrote")
+    else:
+        for parent, then in found.sound[path]["parents"].items():
+            if found.sound.get(Path(parent), {}).get("sha256", then) != then:
+                yield Fault(path, FaultKind.OUTDATED, f"it was made from another {parent}")
 
 
 def set_aside(path: Path) -> None:
-    """Move an artefact, with its record, to where no rule looks for it."""
-    for file in (path, provenance.record_of(path)):
-        if file.exists():
-            aside = SET_ASIDE / file.relative_to(RESULTS)
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            number = 0
-            while aside.exists():
-                number += 1
-                aside = aside.with_name(f"{file.name}.{number}")
-            file.rename(aside)
+    """Move an artefact to where no rule looks for it; its record stays, and tells of it."""
+    aside = SET_ASIDE / path.relative_to(RESULTS)
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    number = 0
+    while aside.exists():
+        number += 1
+        aside = aside.with_name(f"{path.name}.{number}")
+    path.rename(aside)
 
 
-def _strays(records: Mapping[Path, Any]) -> Iterator[Fault]:
+def command_to_make_again(typed: str, made: Iterable[Fault]) -> str | None:
+    """Return the command that makes again what a rule makes, or None where there is nothing.
+
+    Args:
+        typed: the command that asked for ``verify``.
+        made: what is wrong.
+    """
+    again = dict.fromkeys(str(fault.path) for fault in made if _has_rule(fault.path))
+    if not again:
+        return None
+    before, _, after = (shlex.join(part) for part in _parted(shlex.split(typed), "verify"))
+    if len(again) <= TYPED:
+        named = shlex.join(again)
+    else:
+        listed = SET_ASIDE / "paths.txt"
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        listed.write_text("\n".join(again), encoding="utf-8")
+        named = f"$(cat {shlex.quote(str(listed.absolute()))})"
+    # Forced, since some of it is there.
+    return " ".join(filter(None, (before, "--force", named, after)))
+
+
+def _parted(words: list[str], word: str) -> tuple[list[str], list[str], list[str]]:
+    """Return the words before one of them, that word, and those after it."""
+    place = words.index(word) if word in words else len(words)
+    return words[:place], words[place : place + 1], words[place + 1 :]
+
+
+def _has_rule(path: Path) -> bool:
+    try:
+        paths.parse(path)
+    except UserError:
+        return False
+    return True
+
+
+def _strays(recorded: Collection[Path]) -> Iterator[Fault]:
     """Yield files without a record, and what an interruption left behind."""
     folders = [RESULTS]
     while folders:
         for path in sorted(folders.pop().iterdir()):
             if path.name.endswith(".partial"):
                 yield Fault(path, FaultKind.HALF_WRITTEN, "its making was interrupted")
-            elif path in records or path.name.startswith(".") or path.name in UNRECORDED:
+            elif path in recorded or path.name.startswith(".") or path.name in UNRECORDED:
                 continue
-            elif path.is_dir():
+            elif path.is_dir() and not _has_rule(path):
                 folders.append(path)
             else:
                 yield Fault(path, FaultKind.UNRECORDED, "there is no record of its making")
@@ -172,11 +223,3 @@ def _open(path: Path, template: str) -> None:
         case _:
             if not path.stat().st_size:
                 raise UserError(f"{path}: is empty")
-
-
-def forget_versions(records: Iterable[Mapping[str, Any]]) -> None:
-    """Forget versions with which none of the recorded artefacts was made."""
-    current = {provenance.versions_file(record["stage"], record["versions"]) for record in records}
-    for path in VERSIONS.glob("*.json"):
-        if path not in current:
-            path.unlink()

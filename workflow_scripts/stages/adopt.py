@@ -9,6 +9,7 @@ import argparse
 from rich.console import Console
 
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.reruns import records
 from workflow_scripts.reruns.adopt import (
     EVERYTHING,
     OF_FILES,
@@ -19,7 +20,7 @@ from workflow_scripts.reruns.adopt import (
     refusals,
     update_records,
 )
-from workflow_scripts.reruns.verify import faults, read_records
+from workflow_scripts.reruns.verify import FaultKind, faults
 
 SHOWN = 20
 
@@ -39,25 +40,30 @@ def run(args: argparse.Namespace) -> None:
             reason than changed code.
     """
     console = Console()
-    records = read_records()
-    found = [(fault.path, f"{fault.kind}: {fault.detail}") for fault in faults(records)]
-    _refuse(console, found, "run `snakemake verify`, and the workflow by the code that made them")
+    recorded = records.read_all()
+    wrong = [
+        (fault.path, f"{fault.kind}: {fault.detail}")
+        for fault in faults(recorded)
+        # Whether anything needs it is Snakemake's to say.
+        if fault.kind != FaultKind.MISSING
+    ]
+    _refuse(console, wrong, "run `snakemake verify`, and the workflow by the code that made them")
     workflow = Workflow(args.config, args.snakefile, args.started_in)
     pending = workflow.planned(EVERYTHING)
-    changed = changed_report(pending, records)
+    changed = changed_report(pending, recorded.sound)
     left_out = REPORT if changed else frozenset()
 
     def taken(jobs: list[Job]) -> list[Job]:
         return [job for job in jobs if job.rule not in left_out]
 
     pending = taken(pending)
-    against = list(refusals(taken(workflow.planned(OF_FILES)), pending, records))
+    against = list(refusals(taken(workflow.planned(OF_FILES)), pending, recorded.sound))
     _refuse(console, against, "run the workflow instead, or undo these changes and adopt first")
     if not pending:
         console.print("Nothing to take over: no job would run.")
         return
     # Records first: Snakemake's own metadata decide what is still to be taken over.
-    updated = update_records(pending, records)
+    updated = update_records(pending, recorded.sound)
     workflow.touch(but_for=sorted(changed))
     if left := taken(workflow.planned(EVERYTHING)):
         raise UserError(
