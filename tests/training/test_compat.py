@@ -7,12 +7,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
+from datasets import Dataset
 
 from tests.shared.base_models import FAMILIES, save_base
 from tests.shared.configuration import PAPER, loaded
 from tests.shared.stages import run_stage
-from tests.shared.trainings import margins, write_pairs
+from tests.shared.trainings import COMMON, SETTINGS, margins, write_pairs
+from tests.shared.workflows import ROOT
 from workflow_scripts.config.matrix import Cell
+from workflow_scripts.config.stage_settings import TrainSettings
 from workflow_scripts.data.pairs import high_confidence, read_pairs
 from workflow_scripts.methods import losses
 from workflow_scripts.methods.compat import Compat
@@ -25,9 +29,11 @@ from workflow_scripts.models.scorer import PairScorer
 from workflow_scripts.models.tokenise import TokenSequences
 from workflow_scripts.reruns import slices
 from workflow_scripts.training import data_order
+from workflow_scripts.training.supervision import supervised_pairs
 
 SCENARIOS = ("reward_model", "simpo", "dpo")
 CONFLICTS = ("none", "explicit", "implicit", "implicit_matched")
+MIXTURES = {"implicit", "implicit_matched", "mixture", "matched_mixture"}
 MARGIN = {"bos_in_response", "dpo_weak_labels"}
 
 
@@ -75,6 +81,12 @@ def every_slice(compat):
         ),
         ("filter_peek", lambda s: "high_confidence" in s),
         ("implicit_steps", lambda s: bool({"implicit_matched", "matched_mixture"} & set(s))),
+        ("filter_scale", lambda s: {"dpo", "high_confidence"} <= set(s)),
+        ("filter_helpful", lambda s: "high_confidence" in s and bool(MIXTURES & set(s))),
+        (
+            "head_init",
+            lambda s: "reward_model" in s and bool({"ground_truth", "student", "probe"} & set(s)),
+        ),
     ],
 )
 def test_a_switch_is_in_the_settings_of_what_depends_on_it_and_of_nothing_else(switch, depends):
@@ -82,13 +94,20 @@ def test_a_switch_is_in_the_settings_of_what_depends_on_it_and_of_nothing_else(s
     assert {s for s in fixed if fixed[s] != reference[s]} == {s for s in fixed if depends(s)}
     for stage in filter(depends, fixed):
         before, after = json.loads(fixed[stage]), json.loads(reference[stage])
-        assert (before["compat"].pop(switch), after["compat"].pop(switch)) == ("fixed", "reference")
+        assert before["compat"].pop(switch, "fixed") == "fixed"
+        assert after["compat"].pop(switch) == "reference"
         assert before == after
 
 
 def test_everything_is_fixed_unless_said_otherwise():
     assert set(loaded(PAPER).compat.model_dump().values()) == {"fixed"}
     assert loaded(PAPER).compat == Compat()
+
+
+def test_the_authors_profile_says_reference_of_everything():
+    overlay = yaml.safe_load((ROOT / "profiles/authors/experiment.yaml").read_text())
+    assert overlay["compat"] == dict.fromkeys(Compat.model_fields, "reference")
+    assert overlay["training"] == {"data_order": "shuffled_once"}
 
 
 def test_rewards_are_read_at_the_last_token_or_at_the_count_of_nonzero_ones(tmp_path):
@@ -191,9 +210,54 @@ def test_file_order_is_the_files_own_and_epochs_follow_without_a_gap():
     assert data_order.shuffled(lengths, batch_size=2, epochs=2, seed="a").shape == (4, 2)
 
 
+def test_shuffled_once_is_the_order_of_the_datasets_library_in_every_epoch():
+    theirs = Dataset.from_dict({"row": range(10)}).shuffle(seed=3)["row"]
+    order = data_order.ordered(
+        "shuffled_once", np.ones(10, np.int64), batch_size=4, epochs=2, seed="sft/a/seed3"
+    )
+    assert order.ravel().tolist() == [*theirs, *theirs]
+
+
+@pytest.mark.parametrize(
+    ("compat", "kept", "helpful"),
+    [
+        ({}, [0, 3], [0, 1]),
+        ({"filter_scale": "reference"}, [0, 2], [0, 1]),
+        ({"filter_helpful": "reference"}, [0, 3], [0, 3]),
+    ],
+)
+def test_the_filter_follows_the_authors_in_scale_and_in_its_helpful_pairs(
+    compat, kept, helpful, tmp_path
+):
+    weak = write_pairs(tmp_path / "weak.parquet", 4)
+    others = write_pairs(tmp_path / "helpful.parquet", 4, seed=1)
+    ids = pq.read_table(weak)["id"].to_pylist()
+    columns = {"margin": [90.0, 10.0, 60.0, 54.0], "probability": [0.9, 0.6, 0.7, 0.8]}
+    labels = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"id": ids, "label": [1] * 4} | columns), labels)
+    given = COMMON | SETTINGS["dpo"] | {"compat": compat, "conflict": {"kind": "implicit"}}
+    given |= {"student": {"name": "sure", "filter": 0.755, "through": []}}
+    settings = TrainSettings.parsed(json.dumps(given))
+    assert settings.conflict is not None
+    mixed, _ = supervised_pairs(
+        settings, settings.conflict, pairs=str(weak), weak_labels=[str(labels)], helpful=str(others)
+    )
+    of_helpful = pq.read_table(others)["id"].to_pylist()
+    assert set(mixed.ids) == {*(ids[row] for row in kept), *(of_helpful[row] for row in helpful)}
+
+
+def test_a_reward_head_is_drawn_as_by_the_model_or_as_torchs_linear_does(tmp_path):
+    model = checkpoints.load_base(save_base(tmp_path / "base", FAMILIES["gpt2"]), Readout.REWARD)
+    checkpoints.redraw_head(model)
+    head = model.get_parameter("score.weight").detach()
+    bound = head.shape[1] ** -0.5
+    assert 0.8 * bound < head.abs().max() <= bound
+    assert head.std() == pytest.approx(bound / 3**0.5, rel=0.4)
+
+
 def test_helpful_pairs_are_spread_evenly_over_the_labelled_ones(tmp_path):
     weak = read_pairs(str(write_pairs(tmp_path / "weak.parquet", 2)))
     helpful = read_pairs(str(write_pairs(tmp_path / "helpful.parquet", 4)))
-    mixed = Implicit().data(weak, helpful)
+    mixed = Implicit().data(weak, helpful).interleaved(2)
     assert [id_.split("-")[0][0] for id_ in mixed.ids] == list("hwhhwh")
     assert mixed.prompts[:2] == [helpful.prompts[0], weak.prompts[0]]

@@ -90,5 +90,5 @@ def test_an_ensemble_labels_by_its_mean_probability(pairs, tmp_path):
     assert data_pairs.with_weak_labels(few, files, soft=True).labels == pytest.approx(mean)
     hard = data_pairs.with_weak_labels(few, files, soft=False).labels
     assert hard.tolist() == [1, 0, 0, 0]
-    sure = data_pairs.with_high_confidence(few, files, 0.6 - 1e-9, peek=False)
-    assert sure.ids == [read.ids[row] for row in (0, 1, 3)]
+    sure = data_pairs.confident_rows(few, files, 0.6 - 1e-9, peek=False)
+    assert sure.tolist() == [0, 1, 3]

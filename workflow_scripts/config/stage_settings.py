@@ -143,7 +143,7 @@ class TrainSettings(StageSettings):
     seed: Seed
     batch_size: Count
     max_length: Count
-    data_order: Literal["shuffled", "file"]
+    data_order: Literal["shuffled", "file", "shuffled_once"]
     adam: Adam
     compat: Compat
     conflict: AnyConflict | None = None

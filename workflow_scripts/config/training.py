@@ -27,7 +27,7 @@ class Training(Settings):
     """Pairs in a batch, over all ranks."""
     max_length: Annotated[int, Field(ge=8)] = 512
     """Tokens in a text at most; the prompt is cut first."""
-    data_order: Literal["shuffled", "file"] = "shuffled"
-    """A new shuffle each epoch, or the file's own order every epoch."""
+    data_order: Literal["shuffled", "file", "shuffled_once"] = "shuffled"
+    """A new shuffle each epoch; the file's own order every epoch; or one shuffle for all epochs."""
     adam: Adam = Adam()
     """The optimizer."""

@@ -98,20 +98,40 @@ def with_weak_labels(pairs: Pairs, paths: Sequence[str], *, soft: bool) -> Pairs
     return replace(pairs, labels=chosen.astype(np.float64))
 
 
-def _mean_probability(pairs: Pairs, paths: Sequence[str]) -> NDArray[np.float64]:
-    """Return the mean over weak models of the probability of the better response, ``[pairs]``."""
-    return np.mean([_aligned(path, pairs.ids, ["probability"])[0] for path in paths], axis=0)
+def _mean_probability(
+    pairs: Pairs, paths: Sequence[str], scale: float | None = None
+) -> NDArray[np.float64]:
+    """Return the mean over weak models of the probability of the better response, ``[pairs]``.
+
+    It is the labels' own, or sigmoid(scale * margin).
+    """
+    if scale is None:
+        return np.mean([_aligned(path, pairs.ids, ["probability"])[0] for path in paths], axis=0)
+    margins = np.array([_aligned(path, pairs.ids, ["margin"])[0] for path in paths])
+    return np.mean((1 + np.tanh(scale * margins / 2)) / 2, axis=0)
 
 
-def with_high_confidence(
-    pairs: Pairs, paths: Sequence[str], threshold: float, *, peek: bool
-) -> Pairs:
-    """Return those of ``pairs`` that the weak models, on average, labelled with confidence.
+def confident_rows(
+    pairs: Pairs,
+    paths: Sequence[str],
+    threshold: float,
+    *,
+    peek: bool,
+    scale: float | None = None,
+) -> NDArray[np.int64]:
+    """Return which of ``pairs`` the weak models, on average, labelled with confidence, ``[kept]``.
+
+    Args:
+        pairs: to choose from.
+        paths: files of labels, one a weak model.
+        threshold: as of ``high_confidence``.
+        peek: as of ``high_confidence``.
+        scale: of the margin in a confidence; None for the labels' own probability.
 
     Raises:
         UserError: if a file lacks one of the pairs, or no label is so sure.
     """
-    probability = _mean_probability(pairs, paths)
+    probability = _mean_probability(pairs, paths, scale)
     kept = np.flatnonzero(high_confidence(probability, threshold, peek=peek))
     if not len(kept):
         surest = np.maximum(probability, 1 - probability).max()
@@ -119,7 +139,7 @@ def with_high_confidence(
             f"{', '.join(paths)}: no label reaches the filter's confidence {threshold:g}, the "
             f"surest has {surest:.3f}; lower the student's `filter`"
         )
-    return pairs.at(kept)
+    return kept
 
 
 def high_confidence(

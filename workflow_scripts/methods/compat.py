@@ -25,3 +25,13 @@ class Compat(Settings):
     """BOS before the prompt alone; reference: before the response too."""
     implicit_steps: Quirk = "fixed"
     """`implicit_matched` takes the steps of `none`; reference: twice as many."""
+    filter_scale: Quirk = "fixed"
+    """The high-confidence filter in DPO takes sigmoid(beta z); reference: sigmoid(z / 50)."""
+    filter_helpful: Quirk = "fixed"
+    """Of the helpful pairs the first are kept; reference: those at the filtered positions."""
+    head_init: Quirk = "fixed"
+    """A reward head is drawn from the model's normal distribution; reference: as torch's Linear."""
+
+
+SILENT_WHERE_FIXED = frozenset({"filter_scale", "filter_helpful", "head_init"})
+"""Not in settings where they are fixed, so that those of earlier trainings are what they were."""

@@ -21,12 +21,16 @@ class Method(Settings):
     Attributes:
         score_quirks: the compatibility switches on which the score of a text depends.
         label_quirks: those on which margins depend, when the model labels or predicts.
+        filter_quirks: those on which it depends which of its labels are confident.
+        training_quirks: those on which its training depends, besides its scores.
         soft_labels: whether a supervisor's label is its probability, and not its choice.
         has_reference: whether margins are relative to a frozen reference model.
     """
 
     score_quirks: ClassVar[frozenset[str]] = frozenset({"bos_in_response"})
     label_quirks: ClassVar[frozenset[str]] = frozenset()
+    filter_quirks: ClassVar[frozenset[str]] = frozenset({"filter_peek"})
+    training_quirks: ClassVar[frozenset[str]] = frozenset()
     soft_labels: ClassVar[bool] = False
     has_reference: ClassVar[bool] = False
 

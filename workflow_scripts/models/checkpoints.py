@@ -42,6 +42,13 @@ def load_base(folder: Path | str, readout: Readout) -> PreTrainedModel:
     return _load(folder, readout, may_lack={_HEAD})
 
 
+def redraw_head(model: PreTrainedModel) -> None:
+    """Draw a reward head's weights from U(-1/sqrt(d), 1/sqrt(d)), as torch's Linear of width d."""
+    weight = model.get_parameter(_HEAD)
+    bound = weight.shape[1] ** -0.5
+    torch.nn.init.uniform_(weight, -bound, bound)
+
+
 def load_first_layers(folder: Path | str, readout: Readout) -> PreTrainedModel:
     """Open a base model as ``load_base`` does, but a layer of each kind alone, and two at least.
 

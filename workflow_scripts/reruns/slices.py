@@ -27,7 +27,7 @@ from workflow_scripts.config.stage_settings import (
     TrainSettings,
     WorldSettings,
 )
-from workflow_scripts.methods.compat import Compat
+from workflow_scripts.methods.compat import SILENT_WHERE_FIXED, Compat
 from workflow_scripts.methods.conflicts.conflict import Conflict
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
 from workflow_scripts.methods.method import Method, Sft
@@ -104,7 +104,7 @@ def _training(
         method=method,
         seed=seed,
         **dict(config.training),
-        compat=_compat(config, method.score_quirks | quirks),
+        compat=_compat(config, method.score_quirks | method.training_quirks | quirks),
         conflict=conflict,
         student=student,
     ).text()
@@ -112,20 +112,30 @@ def _training(
 
 def _compat(config: Config, quirks: frozenset[str]) -> Compat:
     """Return the switches that matter, and no others."""
-    return Compat(**config.compat.model_dump(include=set(quirks)))
+    switches = config.compat.model_dump(include=set(quirks))
+    silent = {name for name in SILENT_WHERE_FIXED & quirks if switches[name] == "fixed"}
+    return Compat(**{name: value for name, value in switches.items() if name not in silent})
 
 
 def _label_quirks(config: Config, method: Method, variant: str) -> frozenset[str]:
     """Return the switches that matter to the labels a student is trained on."""
     filtered = students(config)[variant].filter is not None
-    return method.label_quirks | (frozenset({"filter_peek"}) if filtered else frozenset())
+    return method.label_quirks | (method.filter_quirks if filtered else frozenset())
+
+
+def _mixture_quirks(config: Config, conflict: Conflict, variant: str) -> frozenset[str]:
+    """Return the switches that matter to which helpful pairs are mixed in, and how often."""
+    filtered = students(config)[variant].filter is not None and conflict.mixes_helpful
+    return conflict.step_quirks | (frozenset({"filter_helpful"}) if filtered else frozenset())
 
 
 def _student_quirks(config: Config, cell: Cell) -> frozenset[str]:
     """Return the switches that matter to a student, besides those of its scores."""
     method, against = config.scenarios[cell.scenario], config.conflicts[cell.conflict]
     trigger = method.trigger_quirks if against.has_trigger else frozenset()
-    return _label_quirks(config, method, cell.variant) | trigger | against.step_quirks
+    mixture = _mixture_quirks(config, against, cell.variant)
+    labels = _label_quirks(config, method, cell.variant)
+    return method.training_quirks | labels | trigger | mixture
 
 
 def sft(config: Config, target: str, model: str, seed: str) -> str:
@@ -160,7 +170,8 @@ def student_sft(
     """Return what supervised fine-tuning on weak labels depends on."""
     name = f"student_sft/{target}/{scenario}/{weak}/{strong}/{supervision}/seed{seed}"
     conflict = SFT_CONFLICTS[supervision]
-    quirks = _label_quirks(config, config.scenarios[scenario], variant) | conflict.step_quirks
+    mixture = _mixture_quirks(config, conflict, variant)
+    quirks = _label_quirks(config, config.scenarios[scenario], variant) | mixture
     return _training(config, config.sft, "sft", name, quirks, conflict, _student(config, variant))
 
 

@@ -85,6 +85,8 @@ def run(args: argparse.Namespace) -> None:
     transformers.set_seed(seeds.seed(settings.seed))
     tokenizer = checkpoints.load_tokenizer(args.model)
     model = checkpoints.load_base(args.model, method.readout(compat))
+    if compat.head_init == "reference":
+        checkpoints.redraw_head(model)
     examples = examples_of(
         settings,
         pairs,

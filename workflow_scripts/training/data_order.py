@@ -16,11 +16,19 @@ def ordered(
     seed: str,
     per_epoch: int | None = None,
 ) -> NDArray[np.int64]:
-    """Return the examples of every step's batch, ``[steps, batch]``: `shuffled`, or as in `file`.
+    """Return the examples of every step's batch, ``[steps, batch]``.
+
+    They are `shuffled`, as in `file`, or `shuffled_once`: in one order for all epochs, which then
+    follow one another as by ``as_in_file``. That order is what ``datasets.Dataset.shuffle`` gives
+    for the number of the cell's seed, as the authors' code calls it.
 
     Raises:
         UserError: as ``shuffled``.
     """
+    if how == "shuffled_once":
+        once = np.random.default_rng(seeds.number(seed)).permutation(len(lengths))
+        steps = as_in_file(lengths[once], batch_size=batch_size, epochs=epochs, per_epoch=per_epoch)
+        return once[steps]
     if how == "file":
         return as_in_file(lengths, batch_size=batch_size, epochs=epochs, per_epoch=per_epoch)
     return shuffled(lengths, batch_size=batch_size, epochs=epochs, seed=seed, per_epoch=per_epoch)

@@ -9,6 +9,9 @@ from workflow_scripts.data import pairs as preferences
 from workflow_scripts.data.pairs import Pairs
 from workflow_scripts.methods.conflicts.conflict import Conflict
 
+_AUTHORS_SCALE = 1 / 50
+"""Of summed log-probabilities in the authors' filter for DPO."""
+
 
 def supervised_pairs(
     settings: TrainSettings,
@@ -32,6 +35,9 @@ def supervised_pairs(
     """
     labelled, others = _labelled(settings, pairs, weak_labels, helpful)
     mixed = conflict.data(labelled, others)
+    if conflict.mixes_helpful and settings.data_order != "shuffled_once":
+        # So that the first steps, and an epoch in the file's order, see both goals alike.
+        mixed = mixed.interleaved(len(labelled))
     if settings.compat.implicit_steps == "reference":
         return mixed, len(mixed)
     return mixed, conflict.pairs_per_epoch(len(labelled), len(mixed))
@@ -43,7 +49,7 @@ def _labelled(
     """Return the labelled pairs and those of the competing goal.
 
     A student's filter keeps the pairs that are labelled with confidence, and as many of the
-    competing goal's, its first ones.
+    competing goal's, its first ones; under ``filter_helpful`` those in the same rows.
     """
     labelled = preferences.read_pairs(pairs)
     others = None if helpful is None else preferences.read_pairs(helpful)
@@ -55,7 +61,10 @@ def _labelled(
     if threshold is None:
         return labelled, others
     peek = settings.compat.filter_peek == "reference"
-    labelled = preferences.with_high_confidence(labelled, weak_labels, threshold, peek=peek)
+    scale = _AUTHORS_SCALE if settings.compat.filter_scale == "reference" else None
+    kept = preferences.confident_rows(labelled, weak_labels, threshold, peek=peek, scale=scale)
     if others is not None:
-        others = others.at(np.arange(min(len(labelled), len(others))))
-    return labelled, others
+        in_place = settings.compat.filter_helpful == "reference"
+        rows = kept[kept < len(others)] if in_place else np.arange(min(len(kept), len(others)))
+        others = others.at(rows)
+    return labelled.at(kept), others

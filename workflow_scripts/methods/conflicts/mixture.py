@@ -13,12 +13,12 @@ class _Mixture(Conflict):
     mixes_helpful: ClassVar[bool] = True
 
     def data(self, pairs: "Pairs", helpful: "Pairs | None") -> "Pairs":
-        """Return the labelled pairs and the helpful ones, evenly interleaved."""
+        """Return the labelled pairs and, after them, the helpful ones."""
         if helpful is None:
             raise UserError(
                 "an implicit conflict needs pairs of the competing goal; give --helpful FILE"
             )
-        return (pairs + helpful).interleaved(len(pairs))
+        return pairs + helpful
 
 
 class Implicit(_Mixture):

@@ -17,6 +17,7 @@ class Dpo(Scenario):
 
     has_reference: ClassVar[bool] = True
     label_quirks: ClassVar[frozenset[str]] = frozenset({"dpo_weak_labels"})
+    filter_quirks: ClassVar[frozenset[str]] = frozenset({"filter_peek", "filter_scale"})
     trigger_quirks: ClassVar[frozenset[str]] = frozenset({"explicit_trigger"})
 
     kind: Literal["dpo"] = Field(default="dpo", exclude=True)

@@ -17,6 +17,7 @@ class RewardModel(Scenario):
 
     from_sft: ClassVar[bool] = False
     score_quirks: ClassVar[frozenset[str]] = frozenset({"reward_pooling"})
+    training_quirks: ClassVar[frozenset[str]] = frozenset({"head_init"})
     soft_labels: ClassVar[bool] = True
 
     kind: Literal["reward_model"] = Field(default="reward_model", exclude=True)
