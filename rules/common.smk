@@ -216,6 +216,22 @@ def student_sft_folder(wildcards):
     return paths.STUDENT_SFT.format(supervision=conflict_of(wildcards).supervision, **wildcards)
 
 
+def adapted(field):
+    """Return an input function: the base model that a checkpoint of LoRA's adapters belongs to.
+
+    Nothing where checkpoints are whole models. ``field`` is the wildcard that names the model.
+    """
+
+    def base(wildcards):
+        linear_probe = "scenario" in wildcards.keys() and is_linear_probe(wildcards)
+        name = wildcards[field]
+        if EXPERIMENT.models[name].lora is None or linear_probe:
+            return []
+        return paths.MODEL.format(model=name)
+
+    return base
+
+
 def student_reference(wildcards):
     """Return a student's reference log-probabilities, and nothing where margins have no reference."""
     return f"{student_sft_folder(wildcards)}/reference.parquet" if has_reference(wildcards) else []

@@ -5,6 +5,7 @@ use rule sft as ground_truth with:
             then=f"{paths.SFT}/checkpoint",
             otherwise=paths.MODEL,
         ),
+        base=branch(starts_from_sft, then=adapted("model"), otherwise=[]),
         pairs=pairs_of("gt"),
         weak_labels=[],
         helpful=[],

@@ -72,7 +72,9 @@ def training_for(output):
         "tasks_per_node": of_ranks(lambda asked: asked.ranks // asked.nodes),
         "launcher": lambda wildcards, attempt: launcher(request(wildcards, attempt)),
         # One resource, since Snakemake takes its time over each resource of each job.
-        "execution": lambda wildcards, attempt: options(request(wildcards, attempt)),
+        "execution": lambda wildcards, attempt: options(
+            request(wildcards, attempt), wildcards.get("target")
+        ),
     }
 
 
@@ -115,14 +117,27 @@ def launcher(request):
     return f"exec python -m workflow_scripts.launch --ranks {request.ranks} --"
 
 
-def options(request):
-    """Return the options of a training that change no result, as its model's plan has them."""
-    return (
+def options(request, target):
+    """Return the options of a training that change no result, as its model's plan has them.
+
+    ``target`` names the sets of its pairs; it is None where it is trained on none.
+    """
+    said = (
         f"--states {paths.STATES} "
         f"--zero {request.zero} --offload {request.offload:d} "
         f"--checkpointing {request.checkpointing:d} --tensorboard {EXECUTION.tensorboard:d} "
         f"--save-minutes {EXECUTION.save_minutes:g}"
     )
+    if EXECUTION.report_to:
+        said += f" --report-to {' '.join(EXECUTION.report_to)}"
+    if EXECUTION.evaluation and target:
+        # It is made together with the pairs that are trained on, so that it is no input.
+        said += (
+            f" --evaluate {paths.PAIRS.format(target=target, set='test')} "
+            f"--evaluate-pairs {EXECUTION.evaluation.pairs} "
+            f"--evaluate-every {EXECUTION.evaluation.every}"
+        )
+    return said
 
 
 def partitions_file(wildcards):

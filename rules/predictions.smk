@@ -1,6 +1,7 @@
 rule ground_truth_predictions:
     input:
         model=f"{paths.GROUND_TRUTH}/checkpoint",
+        base=adapted("model"),
         pairs=pairs_of("test"),
         reference=branch(has_reference, then=paths.SFT_REFERENCE, otherwise=[]),
         features=for_linear_probes(features_of("test")),
@@ -32,6 +33,7 @@ rule ground_truth_predictions:
 use rule ground_truth_predictions as weak_to_strong_predictions with:
     input:
         model=f"{paths.WEAK_TO_STRONG}/checkpoint",
+        base=adapted("strong"),
         pairs=pairs_of("test"),
         reference=student_reference,
         features=for_linear_probes(features_of("test", "{strong}")),

@@ -79,6 +79,7 @@ use rule sft as student_sft with:
 rule reference:
     input:
         model=f"{paths.SFT}/checkpoint",
+        base=adapted("model"),
         pairs=[pairs_of(name) for name in ("gt", "weak", "test")],
     output:
         paths.SFT_REFERENCE,
@@ -107,6 +108,7 @@ rule reference:
 use rule reference as student_reference with:
     input:
         model=f"{paths.STUDENT_SFT}/checkpoint",
+        base=adapted("strong"),
         pairs=student_reference_pairs,
     output:
         paths.STUDENT_REFERENCE,
@@ -128,6 +130,7 @@ use rule reference as student_reference with:
 use rule reference as labelling_reference with:
     input:
         model=f"{paths.STUDENT_SFT}/checkpoint",
+        base=adapted("strong"),
         pairs=labelled_by_student,
     output:
         paths.LABELLING_REFERENCE,

@@ -1,6 +1,7 @@
 rule weak_labels:
     input:
         model=f"{paths.GROUND_TRUTH}/checkpoint",
+        base=adapted("model"),
         pairs=pairs_of("weak"),
         reference=branch(has_reference, then=paths.SFT_REFERENCE, otherwise=[]),
         features=for_linear_probes(features_of("weak")),
@@ -35,6 +36,7 @@ rule weak_labels:
 use rule weak_labels as student_labels with:
     input:
         model=f"{paths.filled(paths.WEAK_TO_STRONG, conflict='none')}/checkpoint",
+        base=adapted("strong"),
         pairs=labelled_by_student,
         reference=branch(
             has_reference,

@@ -10,9 +10,11 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralC
 
 from tests.shared.base_models import FAMILIES, save_base
 from tests.shared.configuration import PAPER, changed, loaded
-from workflow_scripts.cluster import hardware, memory
+from workflow_scripts.cluster import hardware, memory, work
 from workflow_scripts.cluster.memory import GB, Layout, Shape
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.methods.readout import Readout
+from workflow_scripts.models import adapters
 from workflow_scripts.models.checkpoints import fuse_gelu, without_dropout
 
 WIDTH, LENGTH, TEXTS = 256, 512, 3
@@ -43,12 +45,15 @@ CONFIGS = {
 }
 
 
-def saved_bytes(config, checkpointing):
+def saved_bytes(config, checkpointing, r=None):
     """Return the bytes that a forward pass in bfloat16 keeps for its backward pass."""
     model = AutoModelForCausalLM.from_config(
         without_dropout(config), attn_implementation="sdpa"
     ).train()
     fuse_gelu(model)
+    if r is not None:
+        adapters.add(model, adapters.Lora(r=r, alpha=r), Readout.MEAN_LOG_PROBABILITY)
+        adapters.shrink(model)
     if checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     shapes = {tuple(p.shape) for p in model.parameters() if p.dim() == 2}
@@ -79,6 +84,34 @@ def test_activations_are_what_torch_keeps_of_a_layer(family):
         two, four = (saved_bytes(CONFIGS[family](n), checkpointing) for n in (2, 4))
         measured = (four - two) / (2 * TEXTS * LENGTH * WIDTH)
         assert 0.9 * said <= measured <= said
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_adapters_take_no_more_than_the_model_says(family):
+    """Two layers more keep as much more, and have as many weights more, as it says, or less."""
+    shape = Shape.of(10**6, family, WIDTH, 2, 512).with_adapters(64, None)
+    two, four = (saved_bytes(CONFIGS[family](n), False, r=64) for n in (2, 4))
+    measured = (four - two) / (2 * TEXTS * LENGTH * WIDTH)
+    assert measured <= memory.FAMILIES[family].saved + memory.ADAPTER_SAVED
+    model = AutoModelForCausalLM.from_config(CONFIGS[family](2))
+    adapters.add(model, adapters.Lora(r=64, alpha=64), Readout.MEAN_LOG_PROBABILITY)
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    assert 0.6 * shape.adapters <= trained <= shape.adapters
+
+
+@pytest.mark.parametrize("model", ["opt-2.7b", "mistral-7b", "llama-8b"])
+def test_with_lora_a_large_model_is_trained_on_one_small_gpu(model):
+    entry = {"path": "it", "family": "llama", "params": 8_030_261_248, "width": 4096, "layers": 32}
+    models = PAPER["models"] | {"llama-8b": entry}
+    config = copy.deepcopy(PAPER) | {"models": models}
+    config["models"][model] = models[model] | {"lora": {"r": 16, "alpha": 32}}
+    config["hardware"] = {"rtx4090": {"memory_gb": 24, "bf16_tflops": 165, "per_node": 1}}
+    asked = hardware.request(loaded(config), model, tokens=1)
+    assert (asked.gpu, asked.zero, asked.offload) == (1, 0, False)
+    assert work.checkpoint_bytes(loaded(config), model) < 0.5 * GB
+    del config["models"][model]["lora"]
+    with pytest.raises(UserError, match="fits no GPU"):
+        hardware.request(loaded(config), model, tokens=1)
 
 
 def test_the_bytes_of_a_weight_add_up():
@@ -214,6 +247,16 @@ def test_a_model_without_params_has_the_size_of_its_files(shards, tmp_path):
             "models.gpt2.gpus: give each of 2 nodes at least 2 GPUs",
         ),
         ("models.gpt2.zero", 1, "models.gpt2.zero: 1 is not valid"),
+        (
+            "models.gpt2",
+            PAPER["models"]["gpt2"] | {"lora": {}, "zero": 3},
+            "models.gpt2.zero: LoRA leaves nothing to share out",
+        ),
+        (
+            "models.gpt2",
+            PAPER["models"]["gpt2"] | {"learning_rates": {"sipmo": 1e-5}},
+            "models.gpt2.learning_rates.sipmo: 'sipmo' is not defined; did you mean 'simpo'?",
+        ),
     ],
 )
 def test_a_mistake_in_an_entry_is_one_line(key, value, message):

@@ -32,13 +32,21 @@ CONFIGURATION = {
     "nothing": ((), NOTHING),
     "micro-batch": (("execution={micro_batch: 16}",), NOTHING),
     "threads": (("execution={threads: 2}",), NOTHING),
-    "TensorBoard": (("execution={tensorboard: true}",), NOTHING),
+    "TensorBoard, W&B, evaluation": (
+        ("execution={tensorboard: true, report_to: [wandb], evaluation: {every: 2}}",),
+        NOTHING,
+    ),
     "warm start": (("execution={warm_start: true}",), NOTHING),
     "kept checkpoints": (("keep_checkpoints=false",), NOTHING),
     "scenarios.simpo.beta": (("scenarios={simpo: {beta: 2.5}}",), r"\S+ \S*/simpo/"),
     "conflicts.explicit.alpha": (("conflicts={explicit: {alpha: 0.25}}",), r"\S+ \S*/explicit/"),
     "probe.threshold": (("probe={threshold: 0.8}",), r"probe "),
     "one model": (("models={middle: {pretrain: {steps: 5}}}",), r"\S+ \S*\bmiddle\b"),
+    "LoRA of one model": (
+        ("models={middle: {lora: {r: 4}}}",),
+        r"(sft|ground_truth|student_sft|weak_to_strong|reference|\S+_(predictions|reference)) \S*"
+        r"\bmiddle\b",
+    ),
     "a compatibility switch": (
         ("compat={explicit_trigger: reference}",),
         r"\S+ \S*/dpo/.*/explicit/",

@@ -139,11 +139,13 @@ def _per_node(layout: Layout, model: Model) -> int:
 def training_seconds(config: Config, model: str, tokens: int) -> float:
     """Return about how long a training takes: 6 floating-point operations a weight and token.
 
-    Gradient checkpointing adds another forward pass, 2 more.
+    Gradient checkpointing adds another forward pass, 2 more; with LoRA the gradients of the model's
+    own weights, 2 of them, are left out.
     """
     shape = shape_of(config, model)
     name, layout = _chosen(config, model, shape)
-    operations = (8 if layout.checkpointing else 6) * shape.params * tokens
+    passes = 6 + 2 * layout.checkpointing - 2 * bool(shape.adapters)
+    operations = passes * shape.params * tokens
     return operations / (layout.ranks * config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
 
 
@@ -166,15 +168,23 @@ def shape_of(config: Config, name: str) -> Shape:
         architecture = model.pretrain.architecture
         width, layers = architecture.width, architecture.layers
         params = 16 * layers * width**2 + 2000 * width
-        return Shape.of(params, architecture.family, width, layers)
+        return _adapted(model, Shape.of(params, architecture.family, width, layers))
     read = size_of(config, name)
-    return Shape.of(
+    shape = Shape.of(
         model.params or read.params or ASSUMED_PARAMS,
         model.family or read.family,
         model.width or read.width,
         model.layers or read.layers,
         read.vocabulary,
     )
+    return _adapted(model, shape)
+
+
+def _adapted(model: Model, shape: Shape) -> Shape:
+    if model.lora is None:
+        return shape
+    targets = model.lora.targets
+    return shape.with_adapters(model.lora.r, None if isinstance(targets, str) else len(targets))
 
 
 def _chosen(config: Config, model: str, shape: Shape) -> tuple[str, Layout]:
@@ -205,12 +215,15 @@ def _layouts(config: Config, model: Model) -> Iterator[tuple[str, Layout]]:
     a third to every step.
     """
     ways: list[tuple[Zero, bool]] = [(0, False), (2, False), (3, False), (2, True), (3, True)]
+    if model.lora:
+        ways = ways[:1]
     for groups in (ways[:2], *([way] for way in ways[2:])):
         for name, gpus in _gpus(config, model):
             for zero, offload in groups:
                 # A single GPU can share nothing; several without ZeRO would only share the work.
                 alone = gpus == 1
-                if model.zero is None and not offload and alone != (zero == 0):
+                shares = model.lora is None and model.zero is None and not offload
+                if shares and alone != (zero == 0):
                     continue
                 if model.zero not in (None, zero) or model.offload not in (None, offload):
                     continue

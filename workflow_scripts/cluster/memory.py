@@ -5,7 +5,7 @@ products run in bfloat16 through autocast. `Need` lists the parts that are count
 has the table for the paper's models. Nothing here imports torch.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
 from workflow_scripts.config.zero import BUCKET, LIVE
@@ -19,6 +19,14 @@ USABLE = 0.9
 """The share of a GPU's memory that tensors can fill; the rest is CUDA's, or lost between blocks."""
 LOGIT_BYTES = 14
 """By vocabulary entry and token: logits in bfloat16 and in float32, their softmax, its gradient."""
+ADAPTED_SIDES = 24
+"""Inputs and outputs of all matrices of a layer, in widths; about 16 in GPT-2 and 21 in Llama."""
+LARGEST_SIDES = 5
+"""Inputs and outputs of a layer's largest matrix."""
+ADAPTER_SAVED = 13.0
+"""By layer, token and width: bytes that adapters of all matrices keep, in OPT, which keeps most."""
+TIED_BELOW = 5e9
+"""Models of fewer weights usually have their embeddings as their head."""
 RESIDUAL_BYTES = 4
 """By width and token: what gradient checkpointing keeps of a layer, its input."""
 
@@ -60,6 +68,8 @@ class Shape:
     layers: int
     vocabulary: int
     saved: float
+    adapters: int = 0
+    """Weights of LoRA's adapters, which alone are trained then; 0 where all are."""
 
     @classmethod
     def of(
@@ -82,6 +92,17 @@ class Shape:
         if width is None:
             width = max(1, round((params / (12 * layers)) ** 0.5))
         return cls(params, width, layers, vocabulary or known.vocabulary, known.saved)
+
+    def with_adapters(self, r: int, modules: int | None) -> "Shape":
+        """Return the shape of the same model trained with LoRA.
+
+        Args:
+            r: rank of the adapters.
+            modules: how many matrices of a layer have one; None for all.
+        """
+        # In widths: an adapter has r weights for each of its matrix's inputs and outputs.
+        sides = ADAPTED_SIDES if modules is None else LARGEST_SIDES * modules
+        return replace(self, adapters=r * sides * self.width * self.layers)
 
 
 @dataclass(frozen=True)
@@ -128,6 +149,8 @@ def training(shape: Shape, layout: Layout, max_length: int) -> Need:
     logits.
     """
     tokens = 2 * layout.micro_batch * max_length
+    if shape.adapters:
+        return _with_adapters(shape, layout, tokens)
     weights = 4.0 * shape.params
     share = weights / layout.ranks
     layer = weights / shape.layers
@@ -161,6 +184,31 @@ def training(shape: Shape, layout: Layout, max_length: int) -> Need:
     )
 
 
+def _with_adapters(shape: Shape, layout: Layout, tokens: int) -> Need:
+    """Return the same where adapters alone are trained.
+
+    Matrices are kept in bfloat16 (``models/adapters.py``), embeddings in float32; where they are
+    the head too, that has a cast of its own.
+    """
+    embeddings = shape.vocabulary * shape.width
+    frozen = 2.0 * max(0, shape.params - embeddings) + 4.0 * embeddings
+    trained = 4.0 * shape.adapters
+    per_layer = tokens * shape.width
+    saved = shape.saved + ADAPTER_SAVED
+    activations = saved * per_layer * shape.layers
+    if layout.checkpointing:
+        activations = (RESIDUAL_BYTES * shape.layers + saved) * per_layer
+    return Need(
+        weights=frozen + trained,
+        gradients=trained,
+        optimizer=2 * trained,
+        casts=trained / 2 + (2.0 * embeddings if shape.params < TIED_BELOW else 0.0),
+        activations=activations,
+        logits=LOGIT_BYTES * tokens * shape.vocabulary,
+        buffers=trained if layout.ranks > 1 else 0.0,
+    )
+
+
 def host(shape: Shape, layout: Layout) -> float:
     """Return the bytes of the host's memory that a training needs on all ranks together.
 
@@ -177,4 +225,5 @@ def fits(shape: Shape, layout: Layout, max_length: int, gpu_bytes: float) -> boo
     ZeRO distributes weights only once they are on the GPU, so the whole of them must fit it too.
     """
     usable = USABLE * gpu_bytes
-    return max(training(shape, layout, max_length).total, 4.0 * shape.params) <= usable
+    whole = 0.0 if shape.adapters else 4.0 * shape.params
+    return max(training(shape, layout, max_length).total, whole) <= usable

@@ -125,7 +125,7 @@ def _disk(config: Config, pending: Mapping[str, bool], works: Iterable[Work]) ->
     places = (paths.parse(path) for path, now in pending.items() if now)
     names = (place.fields["model"] for place in places if place.template == paths.MODEL)
     fetched = (name for name in names if config.models[name].pretrain is None)
-    return kept + sum(work.checkpoint_bytes(config, name) for name in fetched)
+    return kept + sum(work.base_model_bytes(config, name) for name in fetched)
 
 
 def _is_student(folder: str) -> bool:

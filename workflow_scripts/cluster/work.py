@@ -177,7 +177,13 @@ def trainings_of(config: Config, cell: Cell) -> Iterator[str]:
 
 
 def checkpoint_bytes(config: Config, model: str) -> int:
-    """Return the size of a model's checkpoint."""
+    """Return the size of a model's checkpoint: of adapters, theirs alone."""
+    shape = hardware.shape_of(config, model)
+    return CHECKPOINT_BYTES * (shape.adapters or shape.params)
+
+
+def base_model_bytes(config: Config, model: str) -> int:
+    """Return the size of a base model."""
     return CHECKPOINT_BYTES * hardware.shape_of(config, model).params
 
 

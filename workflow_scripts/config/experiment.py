@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -108,6 +108,15 @@ class Matrix(Settings):
         return [(weak, strong) for i, weak in enumerate(models) for strong in models[i + 1 :]]
 
 
+class Evaluation(Settings):
+    """Pairs that trainings are watched on: the first ones of the target's test set."""
+
+    every: Count = 50
+    """Steps between two evaluations."""
+    pairs: Count = 200
+    """How many pairs."""
+
+
 class Execution(Settings):
     """Knobs of speed. They change last digits of a result at most, and rerun nothing."""
 
@@ -117,6 +126,10 @@ class Execution(Settings):
     """CPU threads of a rank."""
     tensorboard: bool = False
     """Write TensorBoard logs of trainings."""
+    report_to: list[Literal["wandb", "trackio", "mlflow"]] = Field(default_factory=list)
+    """Services that get the logs of trainings as well; they are installed by hand."""
+    evaluation: Evaluation | None = None
+    """Log loss and accuracy on held-out pairs while training; no result depends on them."""
     warm_start: bool = False
     """Start stages from a process that has already imported torch (one machine only)."""
     save_minutes: PositiveFloat = 30
@@ -218,6 +231,8 @@ class Config(Settings):
         for name, model in self.models.items():
             if model.pretrain:
                 yield f"models.{name}.pretrain.corpus", model.pretrain.corpus, self.corpora
+            for key in model.learning_rates or ():
+                yield f"models.{name}.learning_rates.{key}", key, [*self.scenarios, "sft"]
             if model.gpu_model:
                 yield f"models.{name}.gpu_model", model.gpu_model, self.hardware
 

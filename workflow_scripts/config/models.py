@@ -67,6 +67,20 @@ class Package(Settings):
     """SHA-256 of its wheel."""
 
 
+class Lora(Settings):
+    """LoRA: train a small addition to the model, and leave its own weights as they are."""
+
+    r: Annotated[int, Field(gt=0, le=4096)] = 16
+    """Rank of the addition to each matrix."""
+    alpha: Count = 32
+    """The addition is scaled by `alpha` over `r`."""
+    targets: (
+        Literal["all-linear"]
+        | Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]], Field(min_length=1)]
+    ) = "all-linear"
+    """Ends of the names of the modules that get one, or all matrices of all layers."""
+
+
 class Model(Settings):
     """A base model: from the hub or a package, pinned, from a local folder, or pretrained here.
 
@@ -87,6 +101,10 @@ class Model(Settings):
     """Make the model here."""
     chat: Literal[True] | None = None
     """Give the model its texts in its own chat template, not as HH-RLHF writes them."""
+    lora: Lora | None = None
+    """Train LoRA adapters instead of all weights, so that a small GPU is enough."""
+    learning_rates: dict[Name, PositiveFloat] | None = None
+    """Learning rates of its own, by the name of a scenario or `sft`, in place of theirs."""
     family: Name | None = None
     """Architecture, for the memory estimate."""
     params: Count | None = None
@@ -126,6 +144,9 @@ class Model(Settings):
             raise BelowSection("gpus", f"give each of {self.nodes} nodes at least 2 GPUs")
         if self.offload and self.zero == 0:
             raise BelowSection("offload", "needs ZeRO; set `zero` to 2 or 3")
+        if self.lora and (self.zero or self.offload):
+            key = "zero" if self.zero else "offload"
+            raise BelowSection(key, "LoRA leaves nothing to share out; leave it out")
         return self
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from workflow_scripts.config.data import TokenizerSettings, World
-from workflow_scripts.config.models import Architecture, Package
+from workflow_scripts.config.models import Architecture, Lora, Package
 from workflow_scripts.config.training import Adam
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import canonical_json
@@ -134,9 +134,10 @@ class TrainSettings(StageSettings):
         objective: the method's name, a key of ``METHODS``.
         conflict: of a student; a ceiling has none.
         student: how a student is supervised; absent for the direct one.
+        lora: of a model that is trained with adapters; absent for others.
     """
 
-    optional = frozenset({"conflict", "student"})
+    optional = frozenset({"conflict", "student", "lora"})
 
     objective: str
     method: Method
@@ -148,6 +149,7 @@ class TrainSettings(StageSettings):
     compat: Compat
     conflict: AnyConflict | None = None
     student: AnyStudent | None = None
+    lora: Lora | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -20,26 +20,34 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
 )
 
+from workflow_scripts.config.models import Lora
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.core.errors import UserError, first_line
 from workflow_scripts.methods.readout import Readout
-from workflow_scripts.models import depth
+from workflow_scripts.models import adapters, depth
 from workflow_scripts.models.frozen_features import Features
 from workflow_scripts.models.tokenise import TokenSequences
 
 _HEAD = "score.weight"
 
 
-def load_base(folder: Path | str, readout: Readout) -> PreTrainedModel:
+def load_base(folder: Path | str, readout: Readout, lora: Lora | None = None) -> PreTrainedModel:
     """Open a model to train. For rewards, a head that it lacks is drawn from torch's generator.
 
     Weights are float32, attention is scaled-dot-product attention, or eager where the family has no
-    other, and dropout is off.
+    other, and dropout is off. With ``lora`` adapters alone are trained: those of the folder where
+    it has some; without, all weights are.
 
     Raises:
-        UserError: if the folder is not a whole model in the hub's format.
+        UserError: if the folder is not a whole model in the hub's format, or an adapter of one.
     """
-    return _load(folder, readout, may_lack={_HEAD})
+    base = adapters.base_of(folder)
+    model = _load(base or folder, readout, may_lack={_HEAD})
+    if base:
+        adapters.load(model, folder, readout, trainable=True)
+    elif lora:
+        adapters.add(model, lora, readout)
+    return model
 
 
 def redraw_head(model: PreTrainedModel) -> None:
@@ -62,10 +70,14 @@ def load_trained(folder: Path | str, readout: Readout) -> PreTrainedModel:
     """Open a trained checkpoint for scoring, as ``load_base`` does but with every weight there.
 
     Raises:
-        UserError: if the folder is not a whole model in the hub's format, or has no reward head
-            where one is read.
+        UserError: if the folder is not a whole model in the hub's format or an adapter of one, or
+            has no reward head where one is read.
     """
-    return _load(folder, readout, may_lack=set()).eval()
+    base = adapters.base_of(folder)
+    model = _load(base or folder, readout, may_lack={_HEAD} if base else set())
+    if base:
+        adapters.load(model, folder, readout, trainable=False)
+    return model.eval()
 
 
 def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
@@ -92,19 +104,20 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
-    """Write model and tokenizer to ``folder``, whole or not at all.
+    """Write model and tokenizer to ``folder``, whole or not at all: of adapters, them alone.
 
     Raises:
         UserError: if they cannot be written, with the bytes that they need.
     """
     hush()
+    adapters.settle(model)
     model.config.pad_token_id = tokenizer.pad_token_id
     try:
         with atomic_path(folder) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
     except (OSError, SafetensorError) as error:
-        needed = sum(weight.nbytes for weight in model.parameters())
+        needed = sum(weight.nbytes for weight in model.parameters() if weight.requires_grad)
         raise UserError(
             f"{folder}: the model cannot be written ({first_line(error)}); it needs about "
             f"{needed:,} bytes there: make room and run again"

@@ -8,6 +8,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from workflow_scripts.methods.readout import Readout
+from workflow_scripts.models import adapters
 from workflow_scripts.models.rows import Rows
 from workflow_scripts.runtime import device
 
@@ -43,6 +44,8 @@ class PairScorer(nn.Module):
         With ``low_precision`` its matrix products run in bfloat16, whatever its weights are.
         """
         super().__init__()
+        if low_precision:
+            adapters.shrink(model)
         self.model = model
         self.readout = readout
         self.low_precision = low_precision

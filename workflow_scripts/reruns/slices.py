@@ -92,21 +92,27 @@ def pretrain(config: Config, name: str) -> str:
 
 def _training(
     config: Config,
-    method: Method,
-    objective: str,
+    model: str,
+    scenario: str | None,
     seed: str,
     quirks: frozenset[str],
     conflict: Conflict | None = None,
     student: Student | None = None,
 ) -> str:
+    """Return the settings of a training of ``model``; without a scenario it is SFT."""
+    method: Method = config.scenarios[scenario] if scenario else config.sft
+    section = config.models[model]
+    if rate := (section.learning_rates or {}).get(scenario or "sft"):
+        method = method.model_copy(update={"learning_rate": rate})
     return TrainSettings(
-        objective=objective,
+        objective=config.scenarios[scenario].kind if scenario else "sft",
         method=method,
         seed=seed,
         **dict(config.training),
         compat=_compat(config, method.score_quirks | method.training_quirks | quirks),
         conflict=conflict,
         student=student,
+        lora=None if method.trains_head_alone else section.lora,
     ).text()
 
 
@@ -141,14 +147,13 @@ def _student_quirks(config: Config, cell: Cell) -> frozenset[str]:
 def sft(config: Config, target: str, model: str, seed: str) -> str:
     """Return what supervised fine-tuning on the true labels depends on."""
     name = f"sft/{target}/{model}/seed{seed}"
-    return _training(config, config.sft, "sft", name, frozenset())
+    return _training(config, model, None, name, frozenset())
 
 
 def ground_truth(config: Config, target: str, scenario: str, model: str, seed: str) -> str:
     """Return what a ground-truth training depends on."""
     name = f"ground_truth/{target}/{scenario}/{model}/seed{seed}"
-    method = config.scenarios[scenario]
-    return _training(config, method, method.kind, name, frozenset())
+    return _training(config, model, scenario, name, frozenset())
 
 
 def _student(config: Config, variant: str) -> Student | None:
@@ -172,7 +177,7 @@ def student_sft(
     conflict = SFT_CONFLICTS[supervision]
     mixture = _mixture_quirks(config, conflict, variant)
     quirks = _label_quirks(config, config.scenarios[scenario], variant) | mixture
-    return _training(config, config.sft, "sft", name, quirks, conflict, _student(config, variant))
+    return _training(config, strong, None, name, quirks, conflict, _student(config, variant))
 
 
 def weak_to_strong(config: Config, cell: Cell) -> str:
@@ -184,10 +189,10 @@ def weak_to_strong(config: Config, cell: Cell) -> str:
     """
     place = f"{cell.target}/{cell.scenario}/{cell.weak}/{cell.strong}"
     name = f"weak_to_strong/{place}/seed{cell.seed}"
-    method, against = config.scenarios[cell.scenario], config.conflicts[cell.conflict]
+    against = config.conflicts[cell.conflict]
     quirks = _student_quirks(config, cell)
     student = _student(config, cell.variant)
-    return _training(config, method, method.kind, name, quirks, against, student)
+    return _training(config, cell.strong, cell.scenario, name, quirks, against, student)
 
 
 def readout(config: Config, scenario: str) -> str:

@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> None:
     from workflow_scripts.runtime import ranks
     from workflow_scripts.training import telemetry, trainer
     from workflow_scripts.training.examples import examples_of
+    from workflow_scripts.training.held_out import held_out
     from workflow_scripts.training.resume import Attempt
     from workflow_scripts.training.schedule import Optimisation
     from workflow_scripts.training.supervision import supervised_pairs
@@ -84,9 +85,10 @@ def run(args: argparse.Namespace) -> None:
     )
     transformers.set_seed(seeds.seed(settings.seed))
     tokenizer = checkpoints.load_tokenizer(args.model)
-    model = checkpoints.load_base(args.model, method.readout(compat))
+    model = checkpoints.load_base(args.model, method.readout(compat), settings.lora)
     if compat.head_init == "reference":
         checkpoints.redraw_head(model)
+    together = shares_prompts(model, settings.max_length)
     examples = examples_of(
         settings,
         pairs,
@@ -94,9 +96,10 @@ def run(args: argparse.Namespace) -> None:
         tokenizer,
         reference=args.reference,
         features=args.features or [],
-        together=shares_prompts(model, settings.max_length),
+        together=together,
         shared_out=bool(args.zero) or ranks.count() > 1,
     )
+    watched = held_out(execution, settings, tokenizer, reference=args.reference, together=together)
     with attempt:
         course = trainer.train(
             model,
@@ -108,6 +111,7 @@ def run(args: argparse.Namespace) -> None:
             attempt,
             seed=settings.seed,
             metrics=args.metrics,
+            held_out=watched,
         )
         if ranks.is_first():
             checkpoints.save(model, tokenizer, args.checkpoint)

@@ -11,6 +11,15 @@ CHANGES_NO_RESULT = "knobs of speed"
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """What a training is watched on: the first ``count`` pairs of a file, every so many steps."""
+
+    pairs: str
+    count: int
+    every: int
+
+
+@dataclass(frozen=True)
 class Execution:
     """How a training is carried out.
 
@@ -21,6 +30,8 @@ class Execution:
         offload: whether the optimizer's state is in the host's memory.
         checkpointing: whether activations are computed again in the backward pass.
         tensorboard: whether to log to tensorboard/ next to the metrics as well.
+        report_to: services that get the logs as well, as the Trainer calls them.
+        evaluation: what it is watched on, None where it is not.
         states: folder of all trainings' states, or None to keep nothing.
         state: this training's own, for what it goes on from after an interruption.
         save_minutes: how often that is written.
@@ -31,6 +42,8 @@ class Execution:
     offload: bool = False
     checkpointing: bool = False
     tensorboard: bool = False
+    report_to: tuple[str, ...] = ()
+    evaluation: Evaluation | None = None
     states: Path | None = None
     state: Path | None = None
     save_minutes: float = 30.0
@@ -44,6 +57,8 @@ class Execution:
             offload=bool(args.offload),
             checkpointing=bool(args.checkpointing),
             tensorboard=bool(args.tensorboard),
+            report_to=tuple(args.report_to),
+            evaluation=_evaluation(args),
             states=None if args.states is None else Path(args.states),
             state=None if args.states is None else _own(args.states, args.record),
             save_minutes=args.save_minutes,
@@ -62,11 +77,23 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     _add_switch(group, "--checkpointing", "compute activations again in the backward pass")
     _add_switch(group, "--tensorboard", "log to tensorboard/ next to the metrics as well")
     group.add_argument(
+        "--report-to", nargs="+", default=[], help="services that get the logs: wandb, ..."
+    )
+    group.add_argument("--evaluate", help="pairs to watch the training on; no result depends on it")
+    group.add_argument("--evaluate-pairs", type=int, default=200, help="how many of them")
+    group.add_argument("--evaluate-every", type=int, default=50, help="after so many steps each")
+    group.add_argument(
         "--states",
         help="folder next to the results for what interrupted trainings go on from; this one's is "
         "named as the folder of --record",
     )
     group.add_argument("--save-minutes", type=float, default=30.0, help="how often that is written")
+
+
+def _evaluation(args: argparse.Namespace) -> Evaluation | None:
+    if args.evaluate is None:
+        return None
+    return Evaluation(args.evaluate, args.evaluate_pairs, args.evaluate_every)
 
 
 def _own(states: str, record: str) -> Path:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import platform
 import resource
 import statistics
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,7 +19,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from workflow_scripts.core import atomic
-from workflow_scripts.core.errors import first_line
+from workflow_scripts.core.errors import UserError, first_line
 from workflow_scripts.core.progress import Progress
 from workflow_scripts.runtime import ranks
 
@@ -102,8 +104,8 @@ class MetricsLines(TrainerCallback):
         logs: Mapping[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        """Write a line for each log of a loss."""
-        if self._file is not None and logs and "loss" in logs:
+        """Write a line for each log of a loss, on the pairs of training or on those held out."""
+        if self._file is not None and logs and not logs.keys().isdisjoint(("loss", "eval_loss")):
             self.lines.append(json.dumps({"step": state.global_step, **logs}, sort_keys=True))
             try:
                 print(self.lines[-1], file=self._file)
@@ -169,6 +171,23 @@ def _peak_memory_bytes() -> int:
         return torch.cuda.max_memory_allocated()
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return resident if sys.platform == "darwin" else resident * 1024
+
+
+def check_services(names: Sequence[str]) -> None:
+    """Check that what logs are reported to is installed, and needs no answer on the terminal.
+
+    Raises:
+        UserError: naming what is not.
+    """
+    for name in names:
+        if find_spec(name) is None:
+            raise UserError(
+                f"execution.report_to: {name} is not installed; run "
+                f"`.venv/bin/python -m pip install {name}`, or leave it out"
+            )
+    if "wandb" in names and "WANDB_API_KEY" not in os.environ:
+        # Otherwise it would ask who it is that logs in.
+        os.environ.setdefault("WANDB_MODE", "offline")
 
 
 def tensorboard(folder: Path, done: int) -> TrainerCallback:

@@ -35,6 +35,7 @@ from workflow_scripts.runtime import device, ranks
 from workflow_scripts.training import telemetry, zero
 from workflow_scripts.training.examples import Examples
 from workflow_scripts.training.execution import Execution
+from workflow_scripts.training.held_out import HeldOut, Watch
 from workflow_scripts.training.resume import Attempt, KeepState
 from workflow_scripts.training.schedule import Optimisation
 from workflow_scripts.training.shares import MicroBatch
@@ -54,6 +55,7 @@ def train(
     *,
     seed: str,
     metrics: Path | str,
+    held_out: HeldOut | None = None,
 ) -> telemetry.Course:
     """Train ``model`` in place, one optimiser step for each row of ``examples.order``.
 
@@ -70,12 +72,14 @@ def train(
         attempt: what it goes on from, and when it is to stop.
         seed: the run's name, also on the progress bar.
         metrics: file for one JSON line a logging step.
+        held_out: pairs to watch it on, None where there are none.
 
     Raises:
         UserError: if the micro-batch does not divide the batch, a text is longer than the model
             has positions, a loss is not finite, or the training was told to stop.
     """
     check_positions(model, examples.sequences)
+    telemetry.check_services(execution.report_to)
     attempt.restore_weights(model)
     if execution.checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
@@ -94,6 +98,9 @@ def train(
         trainer = PairTrainer(
             scorer, examples, objective, optimisation, execution, attempt, arguments, callbacks
         )
+        if held_out is not None:
+            check_positions(model, held_out.examples.sequences)
+            trainer.add_callback(Watch(held_out, trainer.log))
         try:
             return trainer.run(lines)
         finally:

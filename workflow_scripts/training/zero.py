@@ -85,7 +85,7 @@ def _meet_on_cpu() -> None:
 
 
 class TrainedWeights:
-    """The weights of a model in training and Adam's moments of them, whole.
+    """The weights of a model that are trained and Adam's moments of them, whole.
 
     Under ZeRO every method takes all ranks, at the same point of their work.
     """
@@ -100,6 +100,8 @@ class TrainedWeights:
         """Yield each weight and its moments, as ``kind/name`` and values."""
         self._link()
         for name, weight in self._model.named_parameters():
+            if not weight.requires_grad:
+                continue
             yield f"{WEIGHT}/{name}", self._whole(weight)
             for moment in MOMENTS:
                 if (values := self._moment(weight, moment)) is not None:
