@@ -14,7 +14,7 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
 from workflow_scripts.methods.students import chains
 from workflow_scripts.reruns import digests, provenance, slices
-from workflow_scripts.runtime import takeover
+from workflow_scripts.runtime import environment, takeover
 from workflow_scripts.training import finished
 
 
@@ -36,6 +36,9 @@ os.environ.update(
     ),
     PYTHONPATH=on_a_path(workflow.basedir),
 )
+
+environment.clear(may_be_launched=False)
+environment.print_as_can_be()
 
 # Rules without output, which are asked for by name and print what they find.
 COMMANDS = {"plan", "preflight", "verify", "adopt"}

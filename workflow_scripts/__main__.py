@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from workflow_scripts import warm
 from workflow_scripts.reruns import provenance
-from workflow_scripts.runtime import failures, gpus, ranks, takeover
+from workflow_scripts.runtime import environment, failures, gpus, ranks, takeover
 
 
 class Stage(NamedTuple):
@@ -74,6 +74,8 @@ def main(argv: list[str]) -> int:
 def run_stage(argv: list[str]) -> int:
     """Run one stage in this process and return its exit status."""
     name, *arguments = argv
+    environment.clear()
+    environment.print_as_can_be()
     takeover.join()
     if not STAGES[name].online:
         os.environ.update(warm.OFFLINE)

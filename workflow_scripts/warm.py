@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import first_line
+from workflow_scripts.runtime import environment
 
 PATIENCE = 120.0
 """Seconds that the warm process may take to import, and a job waits for it at most."""
@@ -155,6 +156,7 @@ def serve(path: str) -> None:
 
 
 def _import() -> None:
+    environment.clear()
     os.environ.update(OFFLINE)
     if not glob.glob("/dev/nvidia[0-9]*"):
         # Otherwise DeepSpeed warns of every machine without a GPU.

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmarks.calibration.measure import Coverage, coverage, rejection_rate, selection
@@ -14,7 +13,7 @@ from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.report.figures.style import (
     COLUMN,
     CONFLICT_STYLES,
-    STYLE,
+    in_force,
     new_figure,
     save,
 )
@@ -76,7 +75,7 @@ def main() -> None:
     lines = [line for table in tables for line in ("", *table)][1:]
     with atomic_path(args.docs / "calibration.tables.md") as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    with rc_context(STYLE):
+    with in_force():
         save(_coverage_figure(covered), args.docs / "figures/calibration_coverage")
         save(_power_figure(power), args.docs / "figures/calibration_power")
     print("\n".join(lines))

@@ -22,13 +22,11 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: if a table cannot be read.
     """
-    from matplotlib import rc_context
-
-    from workflow_scripts.report.figures.style import STYLE, save
+    from workflow_scripts.report.figures.style import in_force, save
 
     cells, bins = (read_cells(path, args.target) for path in (args.cells, args.reliability))
     for name in FIGURES:
         module = import_module(f"workflow_scripts.report.figures.{name}")
-        with rc_context(STYLE):
+        with in_force():
             figure = module.draw(rows_of_figure(name, cells, bins))
             save(figure, args.output / f"{name}_{args.target}")

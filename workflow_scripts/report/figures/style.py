@@ -1,9 +1,11 @@
 """How the report's figures look and how they are written: the same data give the same bytes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParamsDefault
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -45,6 +47,17 @@ STYLE: dict[Any, Any] = {
 METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 
 
+@contextmanager
+def in_force() -> Iterator[None]:
+    """Draw as `STYLE` says within the context, whatever this machine's settings are."""
+    # The backend is not a matter of style, and to look it up would load one.
+    defaults: dict[Any, Any] = {
+        name: rcParamsDefault[name] for name in rcParamsDefault if name != "backend"
+    }
+    with rc_context(defaults | STYLE):
+        yield
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of the given size in inches, laid out without overlaps."""
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=PANEL_GAP))
@@ -62,5 +75,5 @@ def notice(reason: str) -> Figure:
 def save(figure: Figure, stem: Path) -> None:
     """Write a figure as ``stem``.svg and ``stem``.png."""
     for suffix, metadata in METADATA.items():
-        with rc_context(STYLE), atomic_path(stem.with_name(f"{stem.name}.{suffix}")) as partial:
+        with in_force(), atomic_path(stem.with_name(f"{stem.name}.{suffix}")) as partial:
             figure.savefig(partial, format=suffix, dpi=200, metadata=metadata)
