@@ -174,3 +174,11 @@ def test_rewards_need_a_head_and_targets_need_modules(sft: Path, base: Path):
         checkpoints.load_trained(sft, Readout.REWARD)
     with pytest.raises(UserError, match=r'lora\.targets: .*; name modules of the model, or "all-'):
         checkpoints.load_base(base, Readout.REWARD, adapters.Lora(targets=["q_proj"]))
+
+
+def test_a_reward_head_is_redrawn_inside_its_adapter(base: Path):
+    model = checkpoints.load_base(base, Readout.REWARD, adapters.Lora(r=4, alpha=8))
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    checkpoints.redraw_head(model)
+    changed = [n for n, weight in model.named_parameters() if not torch.equal(weight, before[n])]
+    assert changed == ["score.modules_to_save.default.weight"]
