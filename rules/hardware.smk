@@ -3,6 +3,9 @@
 
 from functools import cache
 
+from workflow_scripts.cluster import local_checks
+from workflow_scripts.runtime import gpus
+
 
 # A training and what is read off its model are one Slurm job, where one readout after another has the
 # training's GPU. Set here, since Snakemake hands the limits of `--resources` to none of its jobs.
@@ -21,11 +24,21 @@ if ON_CLUSTER or not workflow.is_main_process:
 
 COSTS = work.Costs(EXPERIMENT)
 
+# On one machine as many jobs run at once as there are GPUs, each on its own (runtime/gpus.py); where
+# there are none, trainings run on the CPU, as many as there are cores.
+VISIBLE = 0 if ON_CLUSTER else len(gpus.visible_here())
+if VISIBLE and workflow.global_resources.get("gpu").value is None:
+    workflow.global_resources["gpu"] = VISIBLE
+
 
 @cache
 def request(output, fields, attempt):
     """Return what the job that makes ``output`` asks for; ``fields`` are pairs of name and value."""
-    return COSTS.request(output, dict(fields), attempt)
+    asked = COSTS.request(output, dict(fields), attempt)
+    if asked.gpu > VISIBLE > 0 and not (workflow.dryrun or is_command()):
+        model = dict(fields).get("strong") or dict(fields)["model"]
+        raise WorkflowError(local_checks.too_many_gpus(model, asked.gpu, VISIBLE))
+    return asked
 
 
 def requested(output):

@@ -3,15 +3,14 @@
 import json
 import math
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.shared import joblog
 from tests.shared.joblog import Job
-from tests.shared.workflows import ROOT, command, snakemake
-from workflow_scripts.cluster import hardware, plan, work
+from tests.shared.workflows import ROOT, TINY, snakemake
+from workflow_scripts.cluster import hardware, local_checks, plan, work
 from workflow_scripts.cluster.partitions import Ask, partition_for, read_partitions
 from workflow_scripts.config import experiment, matrix, paths
 from workflow_scripts.config.layers import Layer, read_layers
@@ -188,13 +187,61 @@ def test_a_training_on_two_nodes_and_its_readouts_ask_for_the_gpus_of_each(
     )
 
 
-def test_preflight_without_a_cluster_says_how_to_run_it(tmp_path: Path):
-    asked = command(tmp_path, "preflight")
-    ran = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode != 0
+@pytest.mark.slow
+def test_preflight_without_a_cluster_checks_this_machine(tmp_path: Path):
+    ran = snakemake(tmp_path, "preflight", *TINY, environment={"CUDA_VISIBLE_DEVICES": "0,1"})
     told = ran.stderr + ran.stdout
-    assert "run `snakemake --profile slurm preflight`" in told
-    assert len(told) < 3000  # the command is shown, and not with the whole configuration in it
+    assert ran.returncode == 0, told
+    assert re.search(r"GPUs +2 GPUs are visible here: at most so many trainings run at once", told)
+    assert re.search(r"model small +pretrained here", told)
+    assert re.search(r"disk +.* GB of checkpoints to come", told)
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        (0, "none visible here, so that trainings run on the CPU; for gpt2, opt-6.7b run where"),
+        (1, "1 GPU is visible here: at most so many trainings run at once"),
+        (1, "opt-6.7b ask for up to 4; set `gpus` of these in config.yaml, or describe the GPUs"),
+        (4, "4 GPUs are visible here: at most so many trainings run at once"),
+    ],
+)
+def test_what_models_ask_for_is_compared_with_the_gpus_that_are_here(visible: int, found: str):
+    config, costs = paper(), work.Costs(paper())
+    folder = "results/ground_truth/harmlessness/reward_model"
+    jobs = [costs.of(f"{folder}/{model}/seed0/train.json") for model in ("gpt2", "opt-6.7b")]
+    said = [
+        f"{finding.found}; {finding.fix}"
+        for finding in local_checks.gpu_findings(config, filter(None, jobs), visible)
+    ]
+    assert any(line.startswith(found) for line in said), said
+    assert len(said) == (2 if visible == 1 else 1)
+
+
+@pytest.mark.slow
+def test_on_one_machine_as_many_trainings_run_at_once_as_there_are_gpus(tmp_path: Path):
+    """On this machine the GPUs are numbers alone: what runs on them runs on the CPU."""
+    models = ("results/models/small", "results/models/middle", "--cores", "4")
+    ran = snakemake(
+        tmp_path,
+        *(*models, *TINY, "--config", "execution={warm_start: true}"),
+        environment={"CUDA_VISIBLE_DEVICES": "5"},
+    )
+    assert ran.returncode == 0, ran.stderr
+    began_and_ended = re.findall(r"(?:Pretrain|is done: Pretrain) (\w+)", ran.stderr)
+    assert began_and_ended[0] == began_and_ended[1] != began_and_ended[2] == began_and_ended[3]
+
+
+@pytest.mark.slow
+def test_a_training_on_more_gpus_than_there_are_is_refused_in_one_line(tmp_path: Path):
+    more = ("--config", "models={small: {gpus: 4}}")
+    ran = snakemake(
+        tmp_path, "results/models/small", *TINY, *more, environment={"CUDA_VISIBLE_DEVICES": "0"}
+    )
+    assert ran.returncode == 1
+    line = "models.small: its trainings ask for 4 GPUs, and 1 GPU is visible here; set `gpus: 1`"
+    assert line in ran.stderr
+    assert len(ran.stderr.splitlines()) < 20
 
 
 def test_partitions_are_found_by_gpu_model_and_number(tmp_path: Path):

@@ -9,6 +9,7 @@ import glob
 import logging
 import os
 import platform
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def take(count: int) -> None:
 
     Call it before torch looks for GPUs. Nothing changes where no more than ``count`` are visible.
     """
-    visible = _visible()
+    visible = visible_here()
     if len(visible) <= count:
         return
     taken: list[str] = []
@@ -41,9 +42,14 @@ def take(count: int) -> None:
     os.environ[VARIABLE] = ",".join(taken + shared)
 
 
-def _visible() -> list[str]:
+def visible_here() -> list[str]:
+    """Return the GPUs that this process sees, as CUDA numbers or names them, without asking torch.
+
+    As CUDA does, it takes a negative number for the end of the list.
+    """
     if VARIABLE in os.environ:
-        return [gpu for gpu in os.environ[VARIABLE].split(",") if gpu]
+        listed = [gpu.strip() for gpu in os.environ[VARIABLE].split(",")]
+        return list(takewhile(lambda gpu: gpu and not gpu.startswith("-"), listed))
     return [str(number) for number in range(len(glob.glob("/dev/nvidia[0-9]*")))]
 
 

@@ -5,10 +5,12 @@ import sys
 
 from rich.console import Console
 
+from workflow_scripts.cluster.local_checks import gpu_findings
 from workflow_scripts.cluster.partitions import read_partitions
 from workflow_scripts.cluster.plan import check_partitions, notes, outputs, planned, table
 from workflow_scripts.config.experiment import load
 from workflow_scripts.config.layers import read_layers
+from workflow_scripts.runtime import gpus
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,5 +41,9 @@ def run(args: argparse.Namespace) -> None:
         console.print(table(config, plan, partitions))
     for line in notes(config, plan):
         console.print(line)
+    if plan.works and not args.partitions:
+        for finding in gpu_findings(config, plan.works, len(gpus.visible_here())):
+            fix = f"; {finding.fix}" if finding.fix else ""
+            console.print(f"{finding.check}: {finding.found}{fix}.")
     if args.partitions:
         check_partitions(config, plan.works, partitions, args.partitions)

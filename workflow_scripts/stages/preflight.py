@@ -1,4 +1,4 @@
-"""Stage ``preflight``: check, before anything is queued, what a run on the cluster will need.
+"""Stage ``preflight``: check, before anything is run, what a run will need, on a cluster or here.
 
 Each check prints one line: what was found, or what is wrong and how to fix it.
 """
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from workflow_scripts.cluster.input_checks import data_findings, disk_finding, model_findings
+from workflow_scripts.cluster.local_checks import gpu_findings
 from workflow_scripts.cluster.partitions import read_partitions
 from workflow_scripts.cluster.plan import outputs, planned
 from workflow_scripts.cluster.slurm_checks import (
@@ -21,6 +22,7 @@ from workflow_scripts.cluster.slurm_checks import (
 from workflow_scripts.config.experiment import load
 from workflow_scripts.config.layers import read_layers
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.runtime import gpus
 from workflow_scripts.stages.plan import add_workflow_arguments
 
 
@@ -34,23 +36,23 @@ def run(args: argparse.Namespace) -> None:
     """Print every finding.
 
     Raises:
-        UserError: if a check failed, or there is no cluster to check.
+        UserError: if a check failed.
     """
-    if not args.partitions:
-        raise UserError(
-            "preflight: no partitions to check; run `snakemake --profile slurm preflight`, with "
-            "`slurm-partition-config` in that profile"
-        )
-    if shutil.which("sinfo") is None:
+    if args.partitions and shutil.which("sinfo") is None:
         raise UserError("preflight: no `sinfo` here; run it where jobs are submitted from")
     config = load(read_layers([args.config], {}))
-    partitions = read_partitions(args.partitions)
-    pending = outputs(args.config, args.snakefile, args.started_in)
-    plan = planned(config, pending)
+    partitions = read_partitions(args.partitions) if args.partitions else []
+    plan = planned(config, outputs(args.config, args.snakefile, args.started_in))
+    if args.partitions:
+        of_machine = [
+            *partition_findings(config, plan.works, partitions, args.partitions),
+            account_finding(args.account),
+            *node_findings(config, plan.works, partitions, args.account),
+        ]
+    else:
+        of_machine = [*gpu_findings(config, plan.works, len(gpus.visible_here()))]
     findings = [
-        *partition_findings(config, plan.works, partitions, args.partitions),
-        account_finding(args.account),
-        *node_findings(config, plan.works, partitions, args.account),
+        *of_machine,
         *model_findings(config),
         *data_findings(config),
         disk_finding(plan.bytes),

@@ -1,0 +1,78 @@
+"""What a run without a cluster finds on this machine: its GPUs against what models ask for."""
+
+import subprocess
+from collections.abc import Iterable, Iterator
+
+from workflow_scripts.cluster import hardware
+from workflow_scripts.cluster.findings import Finding
+from workflow_scripts.cluster.work import Work
+from workflow_scripts.config.experiment import Config
+
+_FIX = (
+    "set `gpus` of these in config.yaml, or describe the GPUs of this machine in `hardware`, alone"
+)
+_MB = 2**20 / 1e9
+"""GB in one of nvidia-smi's MiB."""
+
+
+def too_many_gpus(model: str, asked: int, visible: int) -> str:
+    """Return what to say where a training asks for more GPUs than there are."""
+    return (
+        f"models.{model}: its trainings ask for {asked} GPUs, and {_count(visible)} visible here; "
+        f"set `gpus: {visible}`, or describe the GPUs of this machine in `hardware`, alone"
+    )
+
+
+def gpu_findings(config: Config, works: Iterable[Work], visible: int) -> Iterator[Finding]:
+    """Compare the GPUs that are visible with what the trainings to come ask for.
+
+    Args:
+        config: the whole configuration.
+        works: what would run now.
+        visible: how many GPUs this process sees.
+    """
+    asking: dict[str, int] = {}
+    for item in works:
+        asking[item.model] = max(item.gpus, asking.get(item.model, 0))
+    if not visible:
+        on_gpus = sorted(model for model, gpus in asking.items() if gpus)
+        found = "none visible here, so that trainings run on the CPU"
+        fix = f"for {', '.join(on_gpus)} run where there is one, or set `gpus: 0`"
+        yield Finding("GPUs", found, fix if on_gpus else "")
+        return
+    yield Finding("GPUs", f"{_count(visible)} visible here: at most so many trainings run at once")
+    unfit = sorted(model for model, gpus in asking.items() if gpus > visible)
+    if unfit:
+        most = max(asking[model] for model in unfit)
+        yield Finding("GPUs", f"{', '.join(unfit)} ask for up to {most}", _FIX)
+    yield from _memory_findings(config, sorted(asking))
+
+
+def _memory_findings(config: Config, models: Iterable[str]) -> Iterator[Finding]:
+    """Compare the memory of the GPUs that models are planned for with that of those here."""
+    here = _memory_here()
+    if here is None:
+        return
+    for model in models:
+        request = hardware.request(config, model, tokens=1)
+        planned = config.hardware[request.gpu_model].memory_gb
+        if request.gpu and planned > 1.1 * here:
+            found = (
+                f"{model} is planned for a {request.gpu_model} of {planned:g} GB, one here has "
+                f"{here:.0f}"
+            )
+            yield Finding("GPU memory", found, _FIX)
+
+
+def _memory_here() -> float | None:
+    """Return the memory of the smallest GPU, in GB; None where nvidia-smi does not say."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        return min(float(line) for line in ran.stdout.splitlines()) * _MB
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
+
+
+def _count(gpus: int) -> str:
+    return "1 GPU is" if gpus == 1 else f"{gpus} GPUs are"
