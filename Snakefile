@@ -40,6 +40,8 @@ rule all:
 onstart:
     if is_command() and asked_for() != {"verify"}:
         write_configuration()
+    else:
+        attempts.forget()
     # A cluster's jobs are processes of their own, on their own nodes.
     if EXPERIMENT.execution.warm_start and workflow.local_exec and not is_command():
         warm.start()

@@ -17,7 +17,7 @@ rule plan:
         config=paths.CONFIGURATION,
         snakefile=workflow.main_snakefile,
         started_in=workflow.workdir_init,
-        partitions=partitions_file,
+        partitions=STARTED.partitions or [],
     message:
         "Plan"
     shell:
@@ -36,7 +36,7 @@ rule preflight:
         config=rules.plan.params.config,
         snakefile=rules.plan.params.snakefile,
         started_in=rules.plan.params.started_in,
-        partitions=partitions_file,
+        partitions=rules.plan.params.partitions,
         account=lambda wildcards, resources: resources.get("slurm_account", []),
     message:
         "Check what a run on the cluster will need"

@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from workflow_scripts import terminal, warm
-from workflow_scripts.cluster import work
+from workflow_scripts.cluster import attempts, command_line, limits, work
 from workflow_scripts.config import data, experiment, layers, matrix, paths
 from workflow_scripts.core import names
 from workflow_scripts.core.errors import UserError
@@ -238,3 +238,18 @@ def adapted(field):
 def student_reference(wildcards):
     """Return a student's reference log-probabilities, and nothing where margins have no reference."""
     return f"{student_sft_folder(wildcards)}/reference.parquet" if has_reference(wildcards) else []
+
+
+# By training, the settings of `keep_checkpoints` that keep its model.
+KEPT = {
+    paths.SFT: {"all", "ceilings"},
+    paths.GROUND_TRUTH: {"all", "ceilings"},
+    paths.STUDENT_SFT: {"all"},
+    paths.WEAK_TO_STRONG: {"all"},
+}
+
+
+def checkpoint_of(training):
+    """Return the output of a training's model, which is temporary unless it is kept."""
+    folder = directory(f"{training}/checkpoint")
+    return folder if EXPERIMENT.keep_checkpoints in KEPT[training] else temp(folder)

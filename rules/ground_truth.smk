@@ -12,7 +12,7 @@ use rule sft as ground_truth with:
         reference=branch(has_reference, then=paths.SFT_REFERENCE, otherwise=[]),
         features=for_linear_probes(features_of("gt")),
     output:
-        checkpoint=directory(f"{paths.GROUND_TRUTH}/checkpoint"),
+        checkpoint=checkpoint_of(paths.GROUND_TRUTH),
         record=f"{paths.GROUND_TRUTH}/train.json",
         metrics=f"{paths.GROUND_TRUTH}/metrics.jsonl",
     log:

@@ -22,7 +22,21 @@ IN_TURN = {}
 if ON_CLUSTER or not workflow.is_main_process:
     IN_TURN["readouts"] = workflow.global_resources["readouts"] = 1
 
-COSTS = work.Costs(EXPERIMENT)
+# A job within a job knows nothing of partitions, and needs nothing of what they decide.
+STARTED = (
+    command_line.started(workflow.rundir) if workflow.is_main_process else command_line.Started()
+)
+try:
+    COSTS = work.Costs(
+        EXPERIMENT,
+        limits.Limits.of_file(EXPERIMENT, STARTED.partitions) if STARTED.partitions else None,
+    )
+    if not STARTED.targets or not STARTED.targets <= COMMANDS:
+        COSTS.check(sorted({model for pair in EXPERIMENT.matrix.weak_strong for model in pair}))
+except UserError as error:
+    raise WorkflowError(str(error))
+if workflow.is_main_process:
+    logger.addFilter(attempts.Failures(on_cluster=ON_CLUSTER))
 
 # On one machine as many jobs run at once as there are GPUs, each on its own (runtime/gpus.py); where
 # there are none, trainings run on the CPU, as many as there are cores.
@@ -48,41 +62,23 @@ def requested(output):
 
 def allocation(request):
     """Return the resources by which a cluster allocates a job, and the micro-batch that fits."""
+    names = ("gpu", "gpu_model", "gres", "mem_mb", "runtime")
     return {
-        "gpu": lambda wildcards, attempt: (
-            None if request(wildcards, attempt).gres else request(wildcards, attempt).gpu
-        ),
-        "gpu_model": lambda wildcards, attempt: (
-            request(wildcards, attempt).slurm_type or None
-            if request(wildcards, attempt).gpu and not request(wildcards, attempt).gres
-            else None
-        ),
-        "gres": lambda wildcards, attempt: request(wildcards, attempt).gres,
-        "mem_mb": lambda wildcards, attempt: (
-            request(wildcards, attempt).mem_mb // request(wildcards, attempt).nodes
-        ),
-        "runtime": lambda wildcards, attempt: request(wildcards, attempt).runtime_min,
+        **{name: of_request(request, name) for name in names},
         "micro_batch": lambda wildcards, attempt: request(wildcards, attempt).micro_batch,
     }
+
+
+def of_request(request, name):
+    """Return one of the resources by which a cluster allocates a job."""
+    return lambda wildcards, attempt: request(wildcards, attempt).resources[name]
 
 
 def training_for(output):
     """Return the resources of the training that makes ``output``."""
     request = requested(output)
-
-    def of_ranks(value):
-        """Return a resource of several ranks: one has none of it, not even a node, which groups add up."""
-
-        def resource(wildcards, attempt):
-            asked = request(wildcards, attempt)
-            return value(asked) if asked.ranks > 1 else None
-
-        return resource
-
     return allocation(request) | {
-        "nodes": of_ranks(lambda asked: asked.nodes),
-        "mpi": of_ranks(lambda asked: "srun"),
-        "tasks_per_node": of_ranks(lambda asked: asked.ranks // asked.nodes),
+        **{name: of_request(request, name) for name in ("nodes", "mpi", "tasks_per_node")},
         "launcher": lambda wildcards, attempt: launcher(request(wildcards, attempt)),
         # One resource, since Snakemake takes its time over each resource of each job.
         "execution": lambda wildcards, attempt: options(
@@ -151,9 +147,3 @@ def options(request, target):
             f"--evaluate-every {EXECUTION.evaluation.every}"
         )
     return said
-
-
-def partitions_file(wildcards):
-    """Return the profile's file of partitions, and nothing where there is no cluster."""
-    file = getattr(workflow.executor_settings, "partition_config", None)
-    return os.path.join(workflow.workdir_init, file) if file else []

@@ -14,7 +14,7 @@ rule sft:
         reference=[],
         features=[],
     output:
-        checkpoint=directory(f"{paths.SFT}/checkpoint"),
+        checkpoint=checkpoint_of(paths.SFT),
         record=f"{paths.SFT}/train.json",
         metrics=f"{paths.SFT}/metrics.jsonl",
     log:
@@ -52,7 +52,7 @@ use rule sft as student_sft with:
         reference=[],
         features=[],
     output:
-        checkpoint=directory(f"{paths.STUDENT_SFT}/checkpoint"),
+        checkpoint=checkpoint_of(paths.STUDENT_SFT),
         record=f"{paths.STUDENT_SFT}/train.json",
         metrics=f"{paths.STUDENT_SFT}/metrics.jsonl",
     log:

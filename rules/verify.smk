@@ -17,9 +17,11 @@ rule verify:
         "../envs/analysis.yaml"
     params:
         # A function, since Snakemake fills in the fields of a string.
-        temporary=lambda wildcards: (
-            [] if EXPERIMENT.keep_checkpoints else f"{paths.WEAK_TO_STRONG}/checkpoint"
-        ),
+        temporary=lambda wildcards: [
+            f"{training}/checkpoint"
+            for training, keeping in KEPT.items()
+            if EXPERIMENT.keep_checkpoints not in keeping
+        ],
         typed=shlex.join(["snakemake", *sys.argv[1:]]),
     message:
         "Check all results against the records of their making"

@@ -8,11 +8,7 @@ use rule sft as weak_to_strong with:
         reference=student_reference,
         features=for_linear_probes(student_features),
     output:
-        checkpoint=branch(
-            EXPERIMENT.keep_checkpoints,
-            then=directory(f"{paths.WEAK_TO_STRONG}/checkpoint"),
-            otherwise=temp(directory(f"{paths.WEAK_TO_STRONG}/checkpoint")),
-        ),
+        checkpoint=checkpoint_of(paths.WEAK_TO_STRONG),
         record=f"{paths.WEAK_TO_STRONG}/train.json",
         metrics=f"{paths.WEAK_TO_STRONG}/metrics.jsonl",
     log:

@@ -4,11 +4,14 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
 import time
-from typing import NamedTuple
+from types import FrameType
+from typing import NamedTuple, NoReturn
 
 from workflow_scripts import warm
+from workflow_scripts.core.errors import UserError
 from workflow_scripts.reruns import provenance
 from workflow_scripts.runtime import environment, failures, gpus, ranks, takeover
 
@@ -80,6 +83,7 @@ def run_stage(argv: list[str]) -> int:
     if not STAGES[name].online:
         os.environ.update(warm.OFFLINE)
     if STAGES[name].trains:
+        signal.signal(signal.SIGTERM, _stop)
         ranks.join()
         if ranks.count() == 1:
             gpus.take(1)
@@ -109,6 +113,11 @@ def run_stage(argv: list[str]) -> int:
         print(f"error: {which}{line}", file=sys.stderr)
         return 1
     return 0
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    """Say what ends this process, as a signal by itself would not."""
+    raise UserError(f"stopped as told ({signal.Signals(number).name}); run again")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What a run would ask a cluster for, found out without one (tests/slurm has a real one)."""
 
 import json
-import math
 import re
 from pathlib import Path
 
@@ -11,10 +10,8 @@ from tests.shared import joblog
 from tests.shared.joblog import Job
 from tests.shared.workflows import ROOT, TINY, snakemake
 from workflow_scripts.cluster import hardware, local_checks, plan, work
-from workflow_scripts.cluster.partitions import Ask, partition_for, read_partitions
 from workflow_scripts.config import experiment, matrix, paths
 from workflow_scripts.config.layers import Layer, read_layers
-from workflow_scripts.core.errors import UserError
 
 PAPER = ("--profile", "slurm")
 VARIANTS = (*PAPER, "--configfile", "profiles/demo/experiment.yaml", "tests/variants.yaml")
@@ -96,8 +93,7 @@ def test_a_job_has_the_time_and_the_gpus_that_plan_counts(
         works = [one for path in job.outputs if (one := costs.of(path))]
         assert len(works) == ("gpu" in job.resources), job.name
         for one in works:
-            margin = hardware.TIME_MARGIN * one.seconds / 60
-            assert job.resources["runtime"] == hardware.START_MINUTES + math.ceil(margin), job.name
+            assert job.resources["runtime"] == hardware.minutes(config, one.seconds), job.name
             assert job.resources["gpu"] == one.gpus, job.name
             kinds.add(job.rule)
     # All that need a GPU, but for pretraining.
@@ -242,44 +238,3 @@ def test_a_training_on_more_gpus_than_there_are_is_refused_in_one_line(tmp_path:
     line = "models.small: its trainings ask for 4 GPUs, and 1 GPU is visible here; set `gpus: 1`"
     assert line in ran.stderr
     assert len(ran.stderr.splitlines()) < 20
-
-
-def test_partitions_are_found_by_gpu_model_and_number(tmp_path: Path):
-    partitions = read_partitions(str(ROOT / "profiles/slurm/partitions.yaml"))
-    names = {
-        asked: getattr(partition_for(partitions, Ask(*asked)), "name", None)
-        for asked in [
-            ("a40", 4),
-            ("a40", 5),
-            ("a40", 4, 2),
-            ("a800", 8),
-            ("a800", 16, 2),
-            ("h100", 1),
-        ]
-    }
-    assert names == {
-        **{("a40", 4): "a40", ("a800", 8): "a800", ("a800", 16, 2): "a800"},
-        **dict.fromkeys([("a40", 5), ("a40", 4, 2), ("h100", 1)]),
-    }
-    debug = "a40-debug: {available_gpu_models: [a40], max_gpu: 4, max_runtime: 30m}"
-    long = "a40: {available_gpu_models: [a40], max_gpu: 4, max_runtime: 1d, max_mem_mb: 64000}"
-    file = tmp_path / "partitions.yaml"
-    file.write_text(f"partitions:\n  {debug}\n  {long}\n")
-    partitions = read_partitions(str(file))
-    for minutes, mem_mb, name in [
-        (25, 8000, "a40-debug"),
-        (191, 8000, "a40"),
-        (5000, 8000, "a40"),  # longer than any: the longest
-        (191, 128_000, "a40-debug"),
-    ]:
-        found = partition_for(partitions, Ask("a40", 1, mem_mb=mem_mb, runtime_min=minutes))
-        assert found is not None
-        assert found.name == name
-    config = paper()
-    path = "results/ground_truth/harmlessness/reward_model/mistral-7b/seed0/train.json"
-    works = [one for one in [work.Costs(config).of(path)] if one]
-    with pytest.raises(UserError, match=r"no partition for the trainings of mistral-7b; raise max"):
-        plan.check_partitions(config, works, partitions, str(file))
-    (tmp_path / "other.yaml").write_text("a40: {}")
-    with pytest.raises(UserError, match=r"other.yaml: no `partitions`"):
-        read_partitions(str(tmp_path / "other.yaml"))

@@ -189,14 +189,18 @@ def test_an_entry_has_its_way_and_the_rest_is_filled_in():
         assert found == expected, more
 
 
-def test_a_further_attempt_gets_more_memory_and_time_and_half_the_micro_batch():
+@pytest.mark.parametrize(
+    ("growth", "memory", "time", "micro_batch"),
+    [((0, 0), 1, 1, 8), ((1, 0), 2, 1, 4), ((0, 2), 1, 4, 8), ((5, 0), 32, 1, 1)],
+)
+def test_a_further_attempt_gets_more_of_what_it_lacked(growth, memory, time, micro_batch):
     config = loaded(PAPER)
-    first, second, sixth = (
-        hardware.request(config, "gpt2", tokens=10**9, attempt=attempt) for attempt in (1, 2, 6)
-    )
-    assert (first.micro_batch, second.micro_batch, sixth.micro_batch) == (8, 4, 1)
-    assert second.mem_mb == 2 * first.mem_mb
-    assert second.runtime_min == 2 * first.runtime_min
+    for ask in (hardware.request, hardware.scoring):
+        first = ask(config, "gpt2", tokens=10**9)
+        again = ask(config, "gpt2", tokens=10**9, growth=hardware.Growth(*growth))
+        assert again.mem_mb == memory * first.mem_mb
+        assert again.runtime_min == time * first.runtime_min
+        assert again.micro_batch == micro_batch
 
 
 def test_what_fits_nowhere_is_an_error_and_scoring_takes_one_gpu():

@@ -16,82 +16,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.slurm.sites import (
+    ACCOUNT,
+    ACCOUNTING,
+    NODE,
+    PARTITION,
+    SLURM_CONF,
+    SLURMDBD_CONF,
+    TYPED,
+    Site,
+)
+
 PROGRAMS = (
     *("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd"),
     *("sbatch", "srun", "sacct", "sacctmgr", "scontrol", "setpriv", "unshare"),
 )
 PACKAGES = "munge mariadb-server slurmdbd slurmctld slurmd slurm-client"
-NODES = {"a40": ["a40"], "a800": ["a800", "a800-2"]}
-"""The nodes of each partition, which is named as their GPU model is."""
-GPUS = {"a40": 4, "a800": 8}
-"""GPUs of each node of a partition."""
-
-ACCOUNT = "research"
-
-SLURM_CONF = """
-ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={slurmctld}
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool-%n
-SlurmctldLogFile={folder}/slurmctld.messages.log
-SlurmdLogFile={folder}/slurmd-%n.messages.log
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd-%n.pid
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core_Memory
-# Nodes have what is written below, whatever the machine has.
-SlurmdParameters=config_overrides
-GresTypes=gpu
-# A node that was set down stays down.
-ReturnToService=1
-MpiDefault=none
-# The memory limit is enforced by polling: there may be no cgroups here.
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=task=1
-JobAcctGatherParams=OverMemoryKill
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={slurmdbd}
-AccountingStoragePass={folder}/munge.socket
-AccountingStorageTRES=gres/gpu,gres/gpu:a40,gres/gpu:a800
-AccountingStorageEnforce=associations
-AccountingStoreFlags=job_comment
-# Quick, and patient with a job that saves its state.
-SchedulerParameters=batch_sched_delay=0,bf_interval=5
-KillWait=20
-InactiveLimit=0
-SlurmdTimeout=300
-"""
-NODE = """
-NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} \\
-  CPUs=64 RealMemory=200000 Gres=gpu:{model}:{gpus}
-"""
-PARTITION = """
-PartitionName={name} Nodes={nodes} MaxTime=2-00:00:00 State=UP{default}
-"""
-SLURMDBD_CONF = """
-DbdHost={host}
-DbdAddr=127.0.0.1
-DbdPort={slurmdbd}
-SlurmUser=root
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-PidFile={folder}/slurmdbd.pid
-LogFile={folder}/slurmdbd.messages.log
-StorageType=accounting_storage/mysql
-StorageHost=127.0.0.1
-StoragePort={mariadb}
-StorageUser=slurm
-StoragePass=slurm
-StorageLoc=slurm
-"""
 
 
 def missing() -> str | None:
@@ -154,12 +94,12 @@ class Cluster:
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[Cluster]:
+def started(folder: Path, site: Site = TYPED) -> Iterator[Cluster]:
     """Start a cluster in ``folder``; on leaving, end its jobs, then its daemons."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
     cluster = Cluster(folder)
-    _write_configuration(folder)
+    _write_configuration(folder, site)
     with ExitStack() as daemons:
 
         def start(
@@ -182,26 +122,27 @@ def started(folder: Path) -> Iterator[Cluster]:
             *(f"--log-file={folder}/munge.messages", f"--seed-file={folder}/munge.seed"),
             ready=(folder / "munge.socket").exists,
         )
-        start(
-            "mariadbd",
-            *("mariadbd", "--no-defaults", "--user=root", f"--datadir={folder}/database"),
-            *(f"--socket={folder}/mariadb.socket", f"--port={_port(folder, 'mariadb')}"),
-            *("--bind-address=127.0.0.1", f"--pid-file={folder}/mariadb.pid"),
-            *(
-                "--skip-name-resolve",
-                f"--init-file={folder}/accounts.sql",
-                "--innodb-fast-shutdown=2",
-            ),
-            ready=lambda: _listens(_port(folder, "mariadb")),
-        )
-        start("slurmdbd", "slurmdbd", "-D", ready=lambda: _listens(_port(folder, "slurmdbd")))
-        user = ["user", "root", f"account={ACCOUNT}"]
-        for entity in (["cluster", "test"], ["account", ACCOUNT], user):
-            cluster.run("sacctmgr", "-i", "add", *entity)
+        if site.accounting:
+            start(
+                "mariadbd",
+                *("mariadbd", "--no-defaults", "--user=root", f"--datadir={folder}/database"),
+                *(f"--socket={folder}/mariadb.socket", f"--port={_port(folder, 'mariadb')}"),
+                *("--bind-address=127.0.0.1", f"--pid-file={folder}/mariadb.pid"),
+                *(
+                    "--skip-name-resolve",
+                    f"--init-file={folder}/accounts.sql",
+                    "--innodb-fast-shutdown=2",
+                ),
+                ready=lambda: _listens(_port(folder, "mariadb")),
+            )
+            start("slurmdbd", "slurmdbd", "-D", ready=lambda: _listens(_port(folder, "slurmdbd")))
+            user = ["user", "root", f"account={ACCOUNT}"]
+            for entity in (["cluster", "test"], ["account", ACCOUNT], user):
+                cluster.run("sacctmgr", "-i", "add", *entity)
         start(
             "slurmctld", "slurmctld", "-D", "-i", ready=lambda: _listens(_port(folder, "slurmctld"))
         )
-        for name in _nodes():
+        for name in site.nodes:
             start(
                 f"slurmd-{name}",
                 # A process namespace of its own: a node takes its jobs with it, however it ends.
@@ -218,41 +159,43 @@ def started(folder: Path) -> Iterator[Cluster]:
             _wait(lambda: not cluster.run("squeue", "-h"), "jobs that do not end")
 
 
-def _nodes() -> list[str]:
-    return [name for names in NODES.values() for name in names]
-
-
-def _write_configuration(folder: Path) -> None:
-    names = ("slurmctld", "slurmdbd", "mariadb", *_nodes())
+def _write_configuration(folder: Path, site: Site) -> None:
+    names = ("slurmctld", "slurmdbd", "mariadb", *site.nodes)
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     for name, port in ports.items():
         (folder / f"{name}.port").write_text(str(port))
     host = socket.gethostname().split(".")[0]
-    conf = SLURM_CONF.format(folder=folder, host=host, **ports)
+    conf = (SLURM_CONF + ACCOUNTING * site.accounting).format(folder=folder, host=host, **ports)
     gres = ""
     (folder / "devices").mkdir()
-    for place, (model, nodes) in enumerate(NODES.items()):
-        gpus = GPUS[model]
-        for name in nodes:
-            conf += NODE.format(name=name, host=host, port=ports[name], model=model, gpus=gpus)
-            for i in range(gpus):
+    for place, partition in enumerate(site.partitions):
+        for name in partition.nodes:
+            conf += NODE.format(name=name, host=host, port=ports[name], gres=partition.gres)
+            for i in range(partition.gpus):
                 (folder / f"devices/{name}-{i}").touch()
-            files = f"{folder}/devices/{name}-[0-{gpus - 1}]"
-            gres += f"NodeName={name} Name=gpu Type={model} File={files}\n"
+            kind = f"Type={partition.model} " if partition.model else ""
+            files = f"{folder}/devices/{name}-[0-{partition.gpus - 1}]"
+            gres += f"NodeName={name} Name=gpu {kind}File={files}\n"
         default = "" if place else " Default=YES"
-        conf += PARTITION.format(name=model, nodes=",".join(nodes), default=default)
+        conf += PARTITION.format(
+            name=partition.name,
+            nodes=",".join(partition.nodes),
+            minutes=partition.minutes,
+            default=default,
+        )
     (folder / "slurm.conf").write_text(conf)
     # Inside a job the plugin unsets SLURM_CONF before it calls srun: clusters have theirs in /etc.
     (folder / "bin").mkdir()
-    (folder / "bin/srun").write_text(
-        f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun")} "$@"\n'
-    )
-    (folder / "bin/srun").chmod(0o755)
+    for name in ("srun", "squeue", "scontrol"):
+        (folder / "bin" / name).write_text(
+            f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which(name)} "$@"\n'
+        )
+        (folder / "bin" / name).chmod(0o755)
     (folder / "gres.conf").write_text(gres)
     (folder / "slurmdbd.conf").write_text(SLURMDBD_CONF.format(folder=folder, host=host, **ports))
     (folder / "slurmdbd.conf").chmod(0o600)
     known = Path("/etc/hosts").read_text()
-    (folder / "hosts").write_text(f"{known}\n127.0.0.1 {' '.join(_nodes())}\n")
+    (folder / "hosts").write_text(f"{known}\n127.0.0.1 {' '.join(site.nodes)}\n")
     (folder / "munge.key").write_bytes(os.urandom(64))
     (folder / "munge.key").chmod(0o400)
     (folder / "state").mkdir()
@@ -260,16 +203,17 @@ def _write_configuration(folder: Path) -> None:
         "CREATE USER IF NOT EXISTS slurm@'127.0.0.1' IDENTIFIED BY 'slurm';\n"
         "GRANT ALL ON slurm.* TO slurm@'127.0.0.1';\n"
     )
-    with (folder / "mariadb-install-db.log").open("w") as log:
-        subprocess.run(
-            [
-                *("mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db"),
-                *(f"--datadir={folder}/database", "--auth-root-authentication-method=normal"),
-            ],
-            stdout=log,
-            stderr=log,
-            check=True,
-        )
+    if site.accounting:
+        with (folder / "mariadb-install-db.log").open("w") as log:
+            subprocess.run(
+                [
+                    *("mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db"),
+                    *(f"--datadir={folder}/database", "--auth-root-authentication-method=normal"),
+                ],
+                stdout=log,
+                stderr=log,
+                check=True,
+            )
 
 
 @contextmanager

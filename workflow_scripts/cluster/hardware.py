@@ -8,6 +8,7 @@ part of a slice: where a model is trained reruns nothing.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from workflow_scripts.cluster import memory
 from workflow_scripts.cluster.memory import GB, Layout, Shape, Zero
@@ -18,11 +19,23 @@ from workflow_scripts.core.errors import UserError
 
 UTILISATION = 0.3
 """The share of a GPU's peak that trainings reach; `plan` assumes it until it has measurements."""
-START_MINUTES = 20
 TIME_MARGIN = 3
 _PARTS = ("weights", "gradients", "optimizer", "casts", "activations", "logits", "buffers")
 ASSUMED_PARAMS = 1_500_000_000
 """Weights of a model whose entry has no `params`, as long as none of its files are here."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a further attempt gets more of, after what the attempts before it have failed for.
+
+    Attributes:
+        memory: how often memory is doubled and the micro-batch halved.
+        time: how often the time limit is doubled.
+    """
+
+    memory: int = 0
+    time: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,11 +80,30 @@ class Request:
             return None
         return ":".join(filter(None, ("gpu", self.slurm_type, str(self.gpus_per_node))))
 
+    @cached_property
+    def resources(self) -> dict[str, int | str | None]:
+        """By what names of resources Snakemake's Slurm plugin allocates the job.
 
-def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Request:
+        A job of one rank has nothing of several ranks, not even a node, which groups add up.
+        """
+        several = self.ranks > 1
+        return {
+            "gpu": None if self.gres else self.gpu,
+            "gpu_model": (self.slurm_type or None) if self.gpu and not self.gres else None,
+            "gres": self.gres,
+            "mem_mb": self.mem_mb // self.nodes,
+            "runtime": self.runtime_min,
+            "nodes": self.nodes if several else None,
+            "mpi": "srun" if several else None,
+            "tasks_per_node": self.ranks // self.nodes if several else None,
+        }
+
+
+NO_GROWTH = Growth()
+
+
+def request(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROWTH) -> Request:
     """Return what a training of ``model`` on ``tokens`` tokens asks for.
-
-    Each further attempt gets twice the memory and time, and half the micro-batch.
 
     Raises:
         UserError: if the model's entry asks for what cannot be, or it fits none of the GPUs.
@@ -79,7 +111,6 @@ def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
     section = config.models[model]
     shape = shape_of(config, model)
     name, layout = _chosen(config, model, shape)
-    growth = 2 ** (attempt - 1)
     seconds = training_seconds(config, model, tokens)
     # Without a GPU everything is in the host's memory, as if it were offloaded.
     held = replace(layout, offload=layout.offload or section.gpus == 0)
@@ -92,13 +123,13 @@ def request(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
         zero=layout.zero,
         offload=layout.offload,
         checkpointing=layout.checkpointing,
-        micro_batch=_halved(layout.micro_batch, attempt - 1),
-        mem_mb=growth * math.ceil(memory.host(shape, held) / 1e6),
-        runtime_min=growth * (START_MINUTES + math.ceil(TIME_MARGIN * seconds / 60)),
+        micro_batch=_halved(layout.micro_batch, growth.memory),
+        mem_mb=math.ceil(memory.host(shape, held) / 1e6) << growth.memory,
+        runtime_min=minutes(config, seconds) << growth.time,
     )
 
 
-def scoring(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Request:
+def scoring(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROWTH) -> Request:
     """Return what scoring texts with ``model`` asks for: one GPU of those it is trained on.
 
     In float32 the 7B models' weights are 29 GB, so a single GPU of the paper holds any of its
@@ -107,7 +138,6 @@ def scoring(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
     section = config.models[model]
     shape = shape_of(config, model)
     name, layout = _chosen(config, model, shape)
-    growth = 2 ** (attempt - 1)
     seconds = scoring_seconds(config, model, tokens)
     alone = replace(layout, ranks=1, zero=0, offload=False, checkpointing=False)
     return Request(
@@ -120,10 +150,15 @@ def scoring(config: Config, model: str, *, tokens: int, attempt: int = 1) -> Req
         zero=0,
         offload=False,
         checkpointing=False,
-        micro_batch=_halved(config.execution.micro_batch, attempt - 1),
-        mem_mb=growth * math.ceil(memory.host(shape, alone) / 1e6),
-        runtime_min=growth * (START_MINUTES + math.ceil(TIME_MARGIN * seconds / 60)),
+        micro_batch=_halved(config.execution.micro_batch, growth.memory),
+        mem_mb=math.ceil(memory.host(shape, alone) / 1e6) << growth.memory,
+        runtime_min=minutes(config, seconds) << growth.time,
     )
+
+
+def minutes(config: Config, seconds: float) -> int:
+    """Return the time limit of a job that works for about so many seconds once it has started."""
+    return math.ceil(config.execution.start_minutes + TIME_MARGIN * seconds / 60)
 
 
 def slurm_type(config: Config, gpu_model: str) -> str:

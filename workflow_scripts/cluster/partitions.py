@@ -1,8 +1,8 @@
 """A profile's partitions.yaml, read and chosen from as Snakemake's Slurm plugin does."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,40 +19,17 @@ _UNHEARD.propagate = False
 
 @dataclass(frozen=True)
 class Ask:
-    """What of a job decides its partition.
+    """What of a job decides its partition, as the plugin looks at it.
 
     Attributes:
-        slurm_type: what Slurm calls its GPUs; empty where they have no type.
-        gpus: GPUs over all nodes.
-        nodes: machines.
-        mem_mb: the host's memory on each node, in MB.
-        runtime_min: its time limit, in minutes.
+        resources: the resources of its rule.
         threads: CPUs of each task.
+        name: what the plugin calls it.
     """
 
-    slurm_type: str
-    gpus: int
-    nodes: int = 1
-    mem_mb: int = 0
-    runtime_min: int = 0
-    threads: int = 1
-
-    @property
-    def name(self) -> str:
-        """What the plugin calls the job."""
-        return f"{self.gpus} x {self.slurm_type}"
-
-    @property
-    def resources(self) -> dict[str, Any]:
-        """The resources of the job's rule, as rules/hardware.smk sets them."""
-        return {
-            "gpu": self.gpus,
-            "gpu_model": self.slurm_type or None,
-            # A job of one rank asks for no number of nodes.
-            "nodes": self.nodes if self.gpus > 1 else 0,
-            "mem_mb": self.mem_mb,
-            "runtime": self.runtime_min,
-        }
+    resources: Mapping[str, int | str | None]
+    threads: int
+    name: str = "job"
 
 
 def read_partitions(path: str) -> "list[Partition]":
@@ -73,17 +50,16 @@ def read_partitions(path: str) -> "list[Partition]":
         ) from error
 
 
-def partition_for(partitions: "Sequence[Partition]", ask: Ask) -> "Partition | None":
-    """Return the partition that the plugin chooses for a job, None if the job fits in none.
+def fitting(partitions: "Iterable[Partition]", ask: Ask) -> "list[Partition]":
+    """Return the partitions that a job fits."""
+    job: Any = ask
+    return [partition for partition in partitions if partition.score_job_fit(job) is not None]
 
-    A job that runs longer than any partition that it fits otherwise is in that of the longest.
-    """
+
+def partition_for(partitions: "Sequence[Partition]", ask: Ask) -> "Partition | None":
+    """Return the partition that the plugin chooses for a job, None if the job fits in none."""
     from snakemake_executor_plugin_slurm.partitions import get_best_partition
 
     job: Any = ask
     name = get_best_partition(list(partitions), job, _UNHEARD)
-    if name is not None:
-        return next(partition for partition in partitions if partition.name == name)
-    untimed: Any = replace(ask, runtime_min=0)
-    fitting = (p for p in partitions if p.score_job_fit(untimed) is not None)
-    return max(fitting, key=lambda partition: partition.limits.max_runtime, default=None)
+    return next((partition for partition in partitions if partition.name == name), None)

@@ -4,23 +4,19 @@ import csv
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from workflow_scripts.cluster import hardware, work
-from workflow_scripts.cluster.partitions import Ask, partition_for
+from workflow_scripts.cluster.limits import Limits
 from workflow_scripts.cluster.work import Work
 from workflow_scripts.config import matrix, paths
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.core.errors import UserError, last_line
 from workflow_scripts.core.files import read_json
-
-if TYPE_CHECKING:
-    from snakemake_executor_plugin_slurm.partitions import Partition
 
 GB = 1e9
 
@@ -79,14 +75,20 @@ def outputs(config: str, snakefile: str, started_in: str) -> dict[str, bool]:
     return {row["output_file"]: row["plan"] == "update pending" for row in rows}
 
 
-def planned(config: Config, pending: Mapping[str, bool]) -> WorkflowPlan:
+def planned(
+    config: Config, pending: Mapping[str, bool], limits: Limits | None = None
+) -> WorkflowPlan:
     """Return what would run.
 
     Args:
         config: the whole configuration.
         pending: as `outputs` returns them: whether each output would be made now.
+        limits: what the cluster's partitions leave a job.
+
+    Raises:
+        UserError: if a job fits none of them, with the key to change.
     """
-    costs = work.Costs(config)
+    costs = work.Costs(config, limits)
     found = {path: item for path in pending if (item := costs.of(path))}
     works = [item for path, item in found.items() if pending[path]]
     records = {path: item for path, item in found.items() if item.trains and not pending[path]}
@@ -137,61 +139,25 @@ def gpu_hours(works: Iterable[Work]) -> float:
     return sum(item.seconds * max(1, item.gpus) for item in works) / 3600
 
 
-def longest_jobs(config: Config, works: Iterable[Work]) -> dict[str, int]:
+def longest_jobs(works: Iterable[Work]) -> dict[str, int]:
     """Return by model the minutes that its longest job asks for: a training and its readouts."""
     minutes: dict[tuple[str, str], int] = defaultdict(int)
     for item in works:
-        asks = hardware.request if item.trains else hardware.scoring
-        asked = asks(config, item.model, tokens=item.tokens)
-        minutes[item.model, item.folder] += asked.runtime_min
+        minutes[item.model, item.folder] += item.minutes
     longest: dict[str, int] = {}
     for (model, _), limit in minutes.items():
         longest[model] = max(limit, longest.get(model, 0))
     return longest
 
 
-def ask(config: Config, model: str, minutes: int) -> Ask:
-    """Return what decides the partition of a model's trainings."""
-    request = hardware.request(config, model, tokens=1)
-    return Ask(
-        slurm_type=request.slurm_type,
-        gpus=request.gpu,
-        nodes=request.nodes,
-        mem_mb=request.mem_mb // request.nodes,
-        runtime_min=minutes,
-        threads=config.execution.threads,
-    )
-
-
-def check_partitions(
-    config: Config, works: Iterable[Work], partitions: "Sequence[Partition]", file: str
-) -> None:
-    """Check that each model's trainings fit a partition.
-
-    Raises:
-        UserError: naming the models that fit none.
-    """
-    unfit = [
-        model
-        for model, minutes in longest_jobs(config, works).items()
-        if partition_for(partitions, ask(config, model, minutes)) is None
-    ]
-    if unfit:
-        raise UserError(
-            f"{file}: no partition for the trainings of {', '.join(unfit)}; raise max_gpu, "
-            "max_nodes, max_mem_mb or max_threads there, or change gpu_model, gpus or nodes of "
-            f"models.{unfit[0]} in config.yaml"
-        )
-
-
-def table(config: Config, plan: WorkflowPlan, partitions: "Sequence[Partition]") -> Table:
+def table(config: Config, plan: WorkflowPlan, limits: Limits | None) -> Table:
     """Return a row a model: its GPUs, its partition, its trainings and GPU-hours."""
     shown = Table(title="What would run now", title_justify="left")
     for column in ("model", "GPUs", "partition"):
         shown.add_column(column)
     for column in ("trainings", "GPU-hours", "GPU-hours by"):
         shown.add_column(column, justify="right")
-    longest = longest_jobs(config, plan.works)
+    longest = longest_jobs(plan.works)
     for model in config.models:
         works = [item for item in plan.works if item.model == model]
         trainings = [item for item in works if item.trains]
@@ -199,11 +165,11 @@ def table(config: Config, plan: WorkflowPlan, partitions: "Sequence[Partition]")
             continue
         gpus = max(item.gpus for item in works)
         request = hardware.request(config, model, tokens=1)
-        partition = partition_for(partitions, ask(config, model, longest[model]))
+        partition = limits.partition(model, request, longest[model]) if limits else "-"
         shown.add_row(
             model,
             f"{gpus} x {request.gpu_model}" if gpus else "none",
-            partition.name if partition else "-",
+            partition,
             f"{len(trainings):,}",
             f"{gpu_hours(works):,.1f}",
             "records" if model in plan.measured else "parameters",

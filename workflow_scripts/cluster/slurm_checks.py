@@ -4,15 +4,15 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflow_scripts.cluster import hardware
 from workflow_scripts.cluster.findings import Finding, run_slurm
-from workflow_scripts.cluster.partitions import Ask, partition_for
-from workflow_scripts.cluster.plan import ask, longest_jobs
+from workflow_scripts.cluster.limits import Limits
+from workflow_scripts.cluster.plan import longest_jobs
 from workflow_scripts.cluster.work import Work
 from workflow_scripts.config import paths
 from workflow_scripts.config.experiment import Config
@@ -40,18 +40,25 @@ class Demand:
         slurm_type: what Slurm calls it.
         gpus: GPUs over all nodes.
         nodes: machines.
-        asks: what decides the partition of each model's trainings.
+        models: the minutes of the longest job of each model that is trained so.
     """
 
     gpu_model: str
     slurm_type: str
     gpus: int
     nodes: int
-    asks: dict[str, Ask]
+    models: dict[str, int]
 
-    def partitions(self, partitions: "Sequence[Partition]") -> "dict[str, Partition | None]":
-        """Return by model the partition in which it is trained."""
-        return {model: partition_for(partitions, asked) for model, asked in self.asks.items()}
+    def partitions(self, config: Config, limits: Limits) -> dict[str, str | UserError]:
+        """Return by model the partition in which it is trained, or why there is none."""
+        found: dict[str, str | UserError] = {}
+        for model, minutes in self.models.items():
+            request = hardware.request(config, model, tokens=1)
+            try:
+                found[model] = limits.partition(model, request, minutes)
+            except UserError as error:
+                found[model] = error
+        return found
 
 
 def demands(config: Config, works: Iterable[Work]) -> list[Demand]:
@@ -61,51 +68,44 @@ def demands(config: Config, works: Iterable[Work]) -> list[Demand]:
         config: the whole configuration.
         works: what would run now.
     """
-    longest = longest_jobs(config, works)
-    wanted: dict[tuple[str, str, int, int], dict[str, Ask]] = {}
+    longest = longest_jobs(works)
+    wanted: dict[tuple[str, str, int, int], dict[str, int]] = {}
     for name in sorted({model for pair in config.matrix.weak_strong for model in pair}):
         request = hardware.request(config, name, tokens=1)
         if request.gpu:
             key = (request.gpu_model, request.slurm_type, request.gpu, request.nodes)
-            wanted.setdefault(key, {})[name] = ask(config, name, longest.get(name, 0))
-    return [Demand(*key, asks) for key, asks in sorted(wanted.items())]
+            wanted.setdefault(key, {})[name] = longest.get(name, 0)
+    return [Demand(*key, models) for key, models in sorted(wanted.items())]
 
 
-def partition_findings(
-    config: Config, works: Iterable[Work], partitions: "Sequence[Partition]", file: str
-) -> Iterator[Finding]:
-    """Compare the partitions of ``file`` with the cluster's, and what models ask for with both.
+def partition_findings(config: Config, works: Iterable[Work], limits: Limits) -> Iterator[Finding]:
+    """Compare the file of partitions with the cluster's, and what models ask for with both.
 
     Raises:
         UserError: if Slurm doesn't list its partitions.
     """
     present = _gpus_by_partition()
-    yield from (_partition_finding(partition, present, file) for partition in partitions)
+    yield from (
+        _partition_finding(partition, present, limits.file) for partition in limits.partitions
+    )
     for demand in demands(config, works):
         check = f"{demand.gpus} x {demand.gpu_model}"
         if demand.nodes > 1:
             check += f" on {demand.nodes} nodes"
-        by_partition: dict[str | None, list[str]] = {}
-        for model, partition in demand.partitions(partitions).items():
-            by_partition.setdefault(partition and partition.name, []).append(model)
+        by_partition: dict[str, list[str]] = {}
+        for model, partition in demand.partitions(config, limits).items():
+            if isinstance(partition, UserError):
+                found, _, fix = str(partition).partition("; ")
+                yield Finding(check, found, fix)
+            else:
+                by_partition.setdefault(partition, []).append(model)
         for name, of_model in by_partition.items():
-            yield _demand_finding(demand, check, name, ", ".join(of_model), present, file)
+            yield _demand_finding(demand, check, name, ", ".join(of_model), present)
 
 
 def _demand_finding(
-    demand: Demand,
-    check: str,
-    partition: str | None,
-    models: str,
-    present: dict[str, dict[str, int]],
-    file: str,
+    demand: Demand, check: str, partition: str, models: str, present: dict[str, dict[str, int]]
 ) -> Finding:
-    if partition is None:
-        fix = (
-            f"raise max_gpu, max_nodes, max_mem_mb or max_threads in {file}, or change gpu_model, "
-            "gpus or nodes of these in config.yaml"
-        )
-        return Finding(check, f"no partition for {models}", fix)
     if present.get(partition, {}).get(demand.slurm_type, 0) < demand.gpus // demand.nodes:
         fix = "ask for fewer gpus, or more nodes, in config.yaml"
         return Finding(check, f"no node of {partition} has that many, for {models}", fix)
@@ -164,13 +164,14 @@ def account_finding(account: str | None) -> Finding:
 
 
 def node_findings(
-    config: Config, works: Iterable[Work], partitions: "Sequence[Partition]", account: str | None
+    config: Config, works: Iterable[Work], limits: Limits, account: str | None
 ) -> Iterator[Finding]:
     """Write into results/ from a node of each partition in use, and have torch count its GPUs."""
     in_use = {}
     for demand in demands(config, works):
-        for partition in filter(None, demand.partitions(partitions).values()):
-            in_use[partition.name, demand.slurm_type] = None
+        for partition in demand.partitions(config, limits).values():
+            if isinstance(partition, str):
+                in_use[partition, demand.slurm_type] = None
     Path(paths.RESULTS).mkdir(exist_ok=True)
     for partition_name, slurm_type in in_use:
         yield from _node_findings(partition_name, slurm_type, account)

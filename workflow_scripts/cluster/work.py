@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
-from workflow_scripts.cluster import hardware, tokens
-from workflow_scripts.cluster.hardware import Request
+from workflow_scripts.cluster import attempts, hardware, tokens
+from workflow_scripts.cluster.hardware import NO_GROWTH, Growth, Request
+from workflow_scripts.cluster.limits import Limits, Parts
 from workflow_scripts.cluster.tokens import Fields, Tokens
 from workflow_scripts.config import matrix, paths
 from workflow_scripts.config.experiment import Config
@@ -36,6 +37,11 @@ class _Job:
     tokens: Tokens
     folder: str
     trains: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The folder below ``results/`` that its training is in."""
+        return self.folder.split("/")[1]
 
 
 JOBS = {
@@ -78,6 +84,7 @@ class Work:
         tokens: tokens gone through.
         gpus: GPUs that work at once.
         seconds: how long that is estimated to take.
+        minutes: the time limit that it asks for.
     """
 
     folder: str
@@ -86,14 +93,21 @@ class Work:
     tokens: int
     gpus: int
     seconds: float
+    minutes: int
 
 
 class Costs:
     """What jobs ask for, and cost, under one configuration."""
 
-    def __init__(self, config: Config) -> None:
-        """Take a configuration; requests that many jobs share are worked out once."""
+    def __init__(self, config: Config, limits: Limits | None = None) -> None:
+        """Take a configuration; requests that many jobs share are worked out once.
+
+        Args:
+            config: the whole configuration.
+            limits: what a cluster's partitions leave a job; None where nothing does.
+        """
         self._config = config
+        self._limits = limits
         self._training = cache(self._training_request)
         self._scoring = cache(self._scoring_request)
 
@@ -103,23 +117,55 @@ class Costs:
         Args:
             output: the output's template, a key of ``JOBS``.
             fields: the template's fields; it may hold more.
-            attempt: 1, or more after failures.
+            attempt: 1, or more after failures: then it gets more of what it failed for.
 
         Raises:
-            UserError: if the model's entry asks for what cannot be, or it fits none of the GPUs.
+            UserError: if the model's entry asks for what cannot be, or it fits none of the GPUs,
+                or none of the partitions.
         """
+        asked = self._asked(output, fields, NO_GROWTH)
+        growth = attempts.growth(output.format(**fields), attempt)
+        grown = asked if growth == NO_GROWTH else self._asked(output, fields, growth)
+        if self._limits is None:
+            return grown
+        job = JOBS[output]
+        return self._limits.fitted(
+            fields[job.model], asked, grown, self._parts(job, fields), trains=job.trains
+        )
+
+    def check(self, models: Iterable[str]) -> None:
+        """Check that what trains each of ``models`` fits a partition.
+
+        Raises:
+            UserError: if one fits none, with the key to change.
+        """
+        if self._limits is not None:
+            for model in models:
+                self._limits.check(model, self._training(model, 1, NO_GROWTH))
+
+    def _asked(self, output: str, fields: Fields, growth: Growth) -> Request:
         job = JOBS[output]
         model, count = fields[job.model], job.tokens(self._config, fields)
         if output == paths.FEATURES or self._trains_head_alone(fields):
-            return replace(self._scoring(model, count, attempt), gpus_per_node=0)
+            return replace(self._scoring(model, count, growth), gpus_per_node=0)
         if not job.trains:
-            return self._scoring(model, count, attempt)
-        request = self._training(model, count, attempt)
+            return self._scoring(model, count, growth)
+        request = self._training(model, count, growth)
         return (
-            self._of_sequences(request, model, attempt)
+            self._of_sequences(request, model, growth)
             if job.folder == paths.PRETRAINING
             else request
         )
+
+    def _parts(self, job: _Job, fields: Fields) -> Parts:
+        """Return the minutes of a job's training and of all that may be read off its model."""
+        minutes = {True: 0, False: 0}
+        # Labels are read off the student without a conflict, so their path names none.
+        fields = {"conflict": "none", **fields}
+        for output, other in JOBS.items():
+            if other.kind == job.kind:
+                minutes[other.trains] += self._asked(output, fields, NO_GROWTH).runtime_min
+        return Parts(training=minutes[True], readouts=minutes[False])
 
     def of(self, path: str) -> Work | None:
         """Return the work that makes an output, or None for what needs no GPU.
@@ -134,32 +180,34 @@ class Costs:
         model, count = fields[job.model], job.tokens(self._config, fields)
         scores = not job.trains or self._trains_head_alone(fields)
         seconds = hardware.scoring_seconds if scores else hardware.training_seconds
+        request = self.request(template, fields)
         return Work(
             folder=job.folder.format(**fields),
             model=model,
             trains=job.trains,
             tokens=count,
-            gpus=self.request(template, fields).gpu,
+            gpus=request.gpu,
             seconds=seconds(self._config, model, count),
+            minutes=request.runtime_min,
         )
 
-    def _training_request(self, model: str, count: int, attempt: int) -> Request:
-        return hardware.request(self._config, model, tokens=count, attempt=attempt)
+    def _training_request(self, model: str, count: int, growth: Growth) -> Request:
+        return hardware.request(self._config, model, tokens=count, growth=growth)
 
-    def _scoring_request(self, model: str, count: int, attempt: int) -> Request:
-        return hardware.scoring(self._config, model, tokens=count, attempt=attempt)
+    def _scoring_request(self, model: str, count: int, growth: Growth) -> Request:
+        return hardware.scoring(self._config, model, tokens=count, growth=growth)
 
     def _trains_head_alone(self, fields: Fields) -> bool:
         """Return whether features that were read once are trained on: no more than reading."""
         scenario = self._config.scenarios.get(fields.get("scenario", ""))
         return scenario is not None and scenario.trains_head_alone
 
-    def _of_sequences(self, request: Request, model: str, attempt: int) -> Request:
+    def _of_sequences(self, request: Request, model: str, growth: Growth) -> Request:
         """Return a pretraining's request: its batch is its own, all of it at once at first."""
         pretraining = self._config.models[model].pretrain
         assert pretraining is not None, f"{model} is not pretrained here"
         share = pretraining.batch_size // request.ranks
-        micro_batch = math.gcd(share, max(1, share // 2 ** (attempt - 1)))
+        micro_batch = math.gcd(share, max(1, share >> growth.memory))
         return replace(request, micro_batch=micro_batch)
 
 

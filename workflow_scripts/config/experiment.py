@@ -134,6 +134,26 @@ class Execution(Settings):
     """Start stages from a process that has already imported torch (one machine only)."""
     save_minutes: PositiveFloat = 30
     """Minutes between saved states of a training."""
+    start_minutes: PositiveFloat = 20
+    """Minutes that a job on a cluster may take to begin its work; no time limit is shorter."""
+
+
+def _kept(value: object) -> object:
+    """Return what yes and no stand for: all models, and all but students'."""
+    of_word = {"true": "all", "yes": "all", "false": "ceilings", "no": "ceilings"}
+    return of_word.get(str(value).lower(), value)
+
+
+def _with_yes_and_no(schema: dict[str, Any]) -> None:
+    del schema["type"]
+    schema["enum"] = [*schema["enum"], True, False]
+
+
+Kept = Annotated[
+    Literal["all", "ceilings", "none"],
+    BeforeValidator(_kept),
+    Field(json_schema_extra=_with_yes_and_no),
+]
 
 
 class Config(Settings):
@@ -165,8 +185,8 @@ class Config(Settings):
     """Where the authors' code departs from the method: fixed, or as they have it."""
     probe: Probe
     """How predictions become figures."""
-    keep_checkpoints: bool = True
-    """Keep weak-to-strong checkpoints once their predictions exist."""
+    keep_checkpoints: Kept = "all"
+    """Which models stay once all that is read off them exists: `all`, `ceilings` or `none`."""
     strict_environment: bool = False
     """Run stages again when the versions of libraries that they use change."""
     execution: Execution = Execution()

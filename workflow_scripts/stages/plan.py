@@ -5,9 +5,9 @@ import sys
 
 from rich.console import Console
 
+from workflow_scripts.cluster.limits import Limits
 from workflow_scripts.cluster.local_checks import gpu_findings
-from workflow_scripts.cluster.partitions import read_partitions
-from workflow_scripts.cluster.plan import check_partitions, notes, outputs, planned, table
+from workflow_scripts.cluster.plan import notes, outputs, planned, table
 from workflow_scripts.config.experiment import load
 from workflow_scripts.config.layers import read_layers
 from workflow_scripts.runtime import gpus
@@ -34,16 +34,14 @@ def run(args: argparse.Namespace) -> None:
             or a model's trainings fit no partition.
     """
     config = load(read_layers([args.config], {}))
-    partitions = read_partitions(args.partitions) if args.partitions else []
-    plan = planned(config, outputs(args.config, args.snakefile, args.started_in))
+    limits = Limits.of_file(config, args.partitions) if args.partitions else None
+    plan = planned(config, outputs(args.config, args.snakefile, args.started_in), limits)
     console = Console(width=None if sys.stdout.isatty() else 100)
     if plan.works:
-        console.print(table(config, plan, partitions))
+        console.print(table(config, plan, limits))
     for line in notes(config, plan):
         console.print(line)
     if plan.works and not args.partitions:
         for finding in gpu_findings(config, plan.works, len(gpus.visible_here())):
             fix = f"; {finding.fix}" if finding.fix else ""
             console.print(f"{finding.check}: {finding.found}{fix}.")
-    if args.partitions:
-        check_partitions(config, plan.works, partitions, args.partitions)

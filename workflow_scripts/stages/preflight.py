@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from workflow_scripts.cluster.input_checks import data_findings, disk_finding, model_findings
+from workflow_scripts.cluster.limits import Limits
 from workflow_scripts.cluster.local_checks import gpu_findings
-from workflow_scripts.cluster.partitions import read_partitions
 from workflow_scripts.cluster.plan import outputs, planned
 from workflow_scripts.cluster.slurm_checks import (
     account_finding,
@@ -41,13 +41,13 @@ def run(args: argparse.Namespace) -> None:
     if args.partitions and shutil.which("sinfo") is None:
         raise UserError("preflight: no `sinfo` here; run it where jobs are submitted from")
     config = load(read_layers([args.config], {}))
-    partitions = read_partitions(args.partitions) if args.partitions else []
     plan = planned(config, outputs(args.config, args.snakefile, args.started_in))
     if args.partitions:
+        limits = Limits.of_file(config, args.partitions)
         of_machine = [
-            *partition_findings(config, plan.works, partitions, args.partitions),
+            *partition_findings(config, plan.works, limits),
             account_finding(args.account),
-            *node_findings(config, plan.works, partitions, args.account),
+            *node_findings(config, plan.works, limits, args.account),
         ]
     else:
         of_machine = [*gpu_findings(config, plan.works, len(gpus.visible_here()))]

@@ -24,10 +24,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import canonical_json
-from workflow_scripts.runtime import ranks
+from workflow_scripts.runtime import ranks, slurm_job
 from workflow_scripts.training import finished
 from workflow_scripts.training.execution import Execution
 from workflow_scripts.training.states import MOMENTS, WEIGHT, Progress, State
+from workflow_scripts.training.writer import Writer
 
 CHANGES_NO_RESULT = "going on after an interruption; tests hold the result to be the same"
 
@@ -55,16 +56,22 @@ class Attempt:
     ) -> None:
         """Look for a state; without ``execution.state`` there is none and none is kept.
 
+        Nobody else writes it, or the outputs, from here on.
+
         Args:
             execution: names the state's folder, and how often it is written.
             code: digest of the training stage's code.
             settings: what the training's result depends on.
             inputs: the files and folders that it reads; None stands for no file.
             outputs: the folder of its model, and the other files that it writes.
+
+        Raises:
+            UserError: if somebody else is training this.
         """
-        self._state = None
+        self._state = self._writer = None
         self._outputs = [Path(output) for output in outputs]
         if execution.state is not None:
+            self._writer = Writer(execution.state)
             self._fingerprint = fingerprint(code, settings, inputs)
             self._state = State(execution.state, self._fingerprint)
             if ranks.is_first() and execution.states is not None:
@@ -78,9 +85,12 @@ class Attempt:
 
     def has_finished(self) -> bool:
         """Return whether the training has finished before; its outputs are in place then."""
-        return self._state is not None and finished.restore(
+        if self._state is None or not finished.restore(
             self._state.folder, self._fingerprint, self._outputs
-        )
+        ):
+            return False
+        self._release()
+        return True
 
     def __enter__(self) -> Self:
         if self._state is not None:
@@ -96,8 +106,13 @@ class Attempt:
         if self._state is not None and kind is None and ranks.is_first():
             finished.keep(self._state.folder, self._fingerprint, self._outputs)
             self._state.remove()
+        self._release()
         for number, handler in self._replaced.items():
             signal.signal(number, handler)
+
+    def _release(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._asked = signal.Signals(number)
@@ -141,6 +156,10 @@ class Attempt:
         assert self._state is not None, "only a training with a state stops"
         asked = f" ({self._asked.name})" if self._asked is not None else ""
         where = f"the state is in {self._state.folder}: run again to go on from there"
+        # A time limit ends a job and not the training: that goes on in as many jobs as it takes.
+        further = steps > self.progress.steps and not self._unsaved
+        if further and ranks.is_first() and slurm_job.start_again():
+            where = f"the state is in {self._state.folder}: Slurm starts this job again"
         if self._unsaved:
             where = f"its state could not be saved: run again to go on from {self._state.last()}"
         return UserError(f"stopped after step {steps} of {of} as told{asked}; {where}")

@@ -71,6 +71,8 @@ class State:
         self._fingerprint = fingerprint
         self._progress = Progress()
         self._found = self._latest()
+        # What is there before anything is saved is of attempts that have ended.
+        self._own = self._all()
 
     def progress(self) -> Progress:
         """Return how far the state that was found has come: nowhere where there is none."""
@@ -117,9 +119,8 @@ class State:
                     *(path, first_line(error), self.last()),
                 )
             else:
-                for other in self._all():
-                    if other != path:
-                        _discard(other)
+                self._discard_own(but_for=path)
+                self._own.append(path)
         # Every rank goes through all tensors, so that none waits for another.
         for _ in remaining:
             pass
@@ -131,9 +132,8 @@ class State:
         return str(whole[-1]) if whole else "step 0"
 
     def remove(self) -> None:
-        """Delete all states."""
-        for path in self._all():
-            _discard(path)
+        """Delete all states of this training, and what its attempts have left."""
+        self._discard_own()
         with suppress(OSError):  # where something else is in it
             self.folder.rmdir()
 
@@ -152,6 +152,13 @@ class State:
                 "progress": asdict(progress),
             }
             write_json(partial / _PROGRESS, content | {"sha256": _digest(content)})
+
+    def _discard_own(self, but_for: Path | None = None) -> None:
+        """Delete this training's states, and none that somebody else may be writing."""
+        for path in self._own:
+            if path != but_for and (path.exists() or path.is_symlink()):
+                _discard(path)
+        self._own = []
 
     def _all(self) -> list[Path]:
         return sorted(path for pattern in _OURS for path in self.folder.glob(pattern))
