@@ -35,6 +35,10 @@ try:
         COSTS.check(sorted({model for pair in EXPERIMENT.matrix.weak_strong for model in pair}))
 except UserError as error:
     raise WorkflowError(str(error))
+if ON_CLUSTER and workflow.is_main_process:
+    # Before Slurm's own sbatch stands one with more patience.
+    submitting = on_a_path(os.path.join(workflow.basedir, "profiles/slurm/bin"))
+    os.environ["PATH"] = os.pathsep.join([submitting, os.environ["PATH"]])
 if workflow.is_main_process:
     logger.addFilter(attempts.Failures(on_cluster=ON_CLUSTER))
 

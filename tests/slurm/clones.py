@@ -2,12 +2,15 @@
 
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.shared.workflows import ROOT, SNAKEMAKE
 from tests.slurm.cluster import Cluster
+from workflow_scripts import warm
 
 CONFIGURATION = ("profiles/demo/experiment.yaml", "tests/tiny.yaml", "tests/slurm/experiment.yaml")
 # Slurm is asked how jobs fare more often than on a cluster that others use too.
@@ -45,6 +48,22 @@ class Clone:
             text=True,
             check=False,
         )
+
+
+@contextmanager
+def warm_jobs(clone: Clone) -> Iterator[dict[str, str]]:
+    """Yield the variable by which jobs are forks of a process that has imported torch.
+
+    Otherwise their imports would take minutes.
+    """
+    socket = clone.folder.parent / "warm/socket"
+    socket.parent.mkdir()
+    server = clone.slurm.among_nodes(sys.executable, "-m", "workflow_scripts.warm", str(socket))
+    process = subprocess.Popen(server, cwd=clone.folder, stdin=subprocess.PIPE)
+    try:
+        yield {warm.SOCKET_VARIABLE: str(socket)}
+    finally:
+        process.communicate()
 
 
 def made(folder: Path, slurm: Cluster) -> Clone:

@@ -151,7 +151,8 @@ def account_finding(account: str | None) -> Finding:
         "sacctmgr", "-nP", "show", "associations", f"user={user}", "format=account", timeout=60
     )
     if isinstance(listed, Finding):
-        return listed
+        # Without an accounting database there is nobody to ask, and nothing to be charged.
+        return Finding("account", "none needed") if account is None else listed
     known = sorted(set(listed.split()))
     where = "default-resources of profiles/slurm/config.yaml"
     if account is None:
