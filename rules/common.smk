@@ -240,16 +240,7 @@ def student_reference(wildcards):
     return f"{student_sft_folder(wildcards)}/reference.parquet" if has_reference(wildcards) else []
 
 
-# By training, the settings of `keep_checkpoints` that keep its model.
-KEPT = {
-    paths.SFT: {"all", "ceilings"},
-    paths.GROUND_TRUTH: {"all", "ceilings"},
-    paths.STUDENT_SFT: {"all"},
-    paths.WEAK_TO_STRONG: {"all"},
-}
-
-
 def checkpoint_of(training):
     """Return the output of a training's model, which is temporary unless it is kept."""
     folder = directory(f"{training}/checkpoint")
-    return folder if EXPERIMENT.keep_checkpoints in KEPT[training] else temp(folder)
+    return folder if EXPERIMENT.keep_checkpoints in experiment.KEPT[training] else temp(folder)

@@ -19,7 +19,7 @@ rule verify:
         # A function, since Snakemake fills in the fields of a string.
         temporary=lambda wildcards: [
             f"{training}/checkpoint"
-            for training, keeping in KEPT.items()
+            for training, keeping in experiment.KEPT.items()
             if EXPERIMENT.keep_checkpoints not in keeping
         ],
         typed=shlex.join(["snakemake", *sys.argv[1:]]),

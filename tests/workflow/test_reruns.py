@@ -37,7 +37,7 @@ CONFIGURATION = {
         NOTHING,
     ),
     "warm start": (("execution={warm_start: true}",), NOTHING),
-    "kept checkpoints": (("keep_checkpoints=false",), NOTHING),
+    "kept checkpoints": (("keep_checkpoints=none",), NOTHING),
     "scenarios.simpo.beta": (("scenarios={simpo: {beta: 2.5}}",), r"\S+ \S*/simpo/"),
     "conflicts.explicit.alpha": (("conflicts={explicit: {alpha: 0.25}}",), r"\S+ \S*/explicit/"),
     "probe.threshold": (("probe={threshold: 0.8}",), r"probe "),

@@ -94,4 +94,6 @@ def disk_finding(needed: int) -> Finding:
     found = f"{needed / GB:,.1f} GB of checkpoints to come, {free / GB:,.0f} GB free"
     if needed < free:
         return Finding("disk", found)
-    return Finding("disk", found, "set keep_checkpoints: false, or move results/ to a larger disk")
+    return Finding(
+        "disk", found, "set keep_checkpoints: ceilings or none, or move results/ to a larger disk"
+    )

@@ -14,7 +14,7 @@ from workflow_scripts.cluster import hardware, work
 from workflow_scripts.cluster.limits import Limits
 from workflow_scripts.cluster.work import Work
 from workflow_scripts.config import matrix, paths
-from workflow_scripts.config.experiment import Config
+from workflow_scripts.config.experiment import KEPT, Config
 from workflow_scripts.core.errors import UserError, last_line
 from workflow_scripts.core.files import read_json
 
@@ -122,7 +122,7 @@ def _disk(config: Config, pending: Mapping[str, bool], works: Iterable[Work]) ->
     kept = sum(
         work.checkpoint_bytes(config, item.model)
         for item in works
-        if item.trains and (config.keep_checkpoints or not _is_student(item.folder))
+        if item.trains and _is_kept(config, item.folder)
     )
     places = (paths.parse(path) for path, now in pending.items() if now)
     names = (place.fields["model"] for place in places if place.template == paths.MODEL)
@@ -130,8 +130,10 @@ def _disk(config: Config, pending: Mapping[str, bool], works: Iterable[Work]) ->
     return kept + sum(work.base_model_bytes(config, name) for name in fetched)
 
 
-def _is_student(folder: str) -> bool:
-    return paths.parse(f"{folder}/train.json").template == f"{paths.WEAK_TO_STRONG}/train.json"
+def _is_kept(config: Config, folder: str) -> bool:
+    """Return whether a training's model stays."""
+    training = paths.parse(f"{folder}/train.json").template.removesuffix("/train.json")
+    return config.keep_checkpoints in KEPT.get(training, {"all", "ceilings", "none"})
 
 
 def gpu_hours(works: Iterable[Work]) -> float:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from workflow_scripts.config import paths
 from workflow_scripts.config.conflict_lists import spelled_out
 from workflow_scripts.config.data import SETS, Corpus, Target, World
 from workflow_scripts.config.layers import Layer, merged
@@ -154,6 +155,15 @@ Kept = Annotated[
     BeforeValidator(_kept),
     Field(json_schema_extra=_with_yes_and_no),
 ]
+
+
+KEPT = {
+    paths.SFT: {"all", "ceilings"},
+    paths.GROUND_TRUTH: {"all", "ceilings"},
+    paths.STUDENT_SFT: {"all"},
+    paths.WEAK_TO_STRONG: {"all"},
+}
+"""By training, the values of `keep_checkpoints` that keep its model."""
 
 
 class Config(Settings):
