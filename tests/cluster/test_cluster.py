@@ -162,6 +162,17 @@ def test_records_of_finished_trainings_replace_the_estimate(
     assert found.bytes == 2 * 4 * 124_439_808
 
 
+def test_plan_counts_the_gpus_that_a_job_holds_while_one_of_them_reads():
+    config = paper()
+    folder = "results/ground_truth/harmlessness/reward_model/mistral-7b/seed0"
+    train, read = f"{folder}/train.json", f"{folder}/predictions.parquet"
+    both = plan.planned(config, {train: True, read: True}).works
+    [alone] = plan.planned(config, {read: True}).works
+    by_path = {item.trains: item for item in both}
+    assert by_path[True].gpus == 4
+    assert plan.gpu_hours([by_path[False]]) == pytest.approx(4 * plan.gpu_hours([alone]))
+
+
 @pytest.mark.parametrize(
     ("slurm_type", "gres"), [(None, "gpu:a800:4"), ("A800_80GB", "gpu:A800_80GB:4"), ("", "gpu:4")]
 )

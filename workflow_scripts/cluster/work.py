@@ -85,6 +85,7 @@ class Work:
         gpus: GPUs that work at once.
         seconds: how long that is estimated to take.
         minutes: the time limit that it asks for.
+        held: GPUs that its Slurm job holds meanwhile, those that idle among them; 0 if not known.
     """
 
     folder: str
@@ -94,6 +95,7 @@ class Work:
     gpus: int
     seconds: float
     minutes: int
+    held: int = 0
 
 
 class Costs:
