@@ -24,7 +24,7 @@ PATIENCE = 1800.0
 _PAUSE = 5.0
 _AWAY = re.compile(
     r"unable to contact slurm|connection (refused|timed out)|socket timed out|zero bytes were"
-    r"|temporarily un(able|available)|not responding|try again|in standby mode",
+    r"|not connected|temporarily un(able|available)|not responding|try again|in standby mode",
     re.IGNORECASE,
 )
 """What Slurm says of a controller that is away, busy or starting."""
@@ -34,21 +34,30 @@ _MAKES = re.compile(r"--target-jobs (.+?) --")
 
 def main(arguments: Sequence[str]) -> int:
     """Submit a job, print what Slurm prints, and return its exit status."""
-    command = [_slurms(), *_behind(arguments), *arguments]
     until = time.monotonic() + PATIENCE
+    tried = False
     while True:
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        away = bool(ran.returncode and _AWAY.search(ran.stderr))
-        if not away or time.monotonic() > until:
+        ran = _run("squeue", "--me", "--noheader", "--format=%i|%Z|%j|%k")
+        if not _is_away(ran):
+            # What timed out may have been accepted all the same.
+            if tried and (accepted := next(_jobs(ran.stdout, arguments, of_this_run=True), None)):
+                print(accepted)
+                return 0
+            others = ":".join(_jobs(ran.stdout, arguments, of_this_run=False))
+            behind = [f"--dependency=afterany:{others}"] if others else []
+            ran = _run(_slurms(), *behind, *arguments)
+            tried = True
+        if not _is_away(ran) or time.monotonic() > until:
             break
+        # Long enough for a controller that is back to take what was sent to it before.
         time.sleep(_PAUSE)
-        # What timed out may have been accepted all the same.
-        if accepted := next(_jobs(arguments, of_this_run=True), None):
-            print(accepted)
-            return 0
     sys.stdout.write(ran.stdout)
     sys.stderr.write(ran.stderr)
     return ran.returncode
+
+
+def _is_away(ran: subprocess.CompletedProcess[str]) -> bool:
+    return bool(ran.returncode and _AWAY.search(ran.stderr))
 
 
 def _slurms() -> str:
@@ -61,27 +70,22 @@ def _slurms() -> str:
     sys.exit(f"{NAME}: not found; install Slurm's commands")
 
 
-def _behind(arguments: Sequence[str]) -> list[str]:
-    """Return the option that makes a job wait for those of another run that make the same."""
-    others = ":".join(_jobs(arguments, of_this_run=False))
-    return [f"--dependency=afterany:{others}"] if others else []
-
-
-def _jobs(arguments: Sequence[str], *, of_this_run: bool) -> Iterator[str]:
-    """Yield the user's jobs that make, in the same folder, what a job of these arguments would.
+def _jobs(listed: str, arguments: Sequence[str], *, of_this_run: bool) -> Iterator[str]:
+    """Yield the jobs that make, in the same folder, what a job of these arguments would.
 
     Args:
+        listed: the user's jobs: by line their id, folder, name and comment.
         arguments: those of ``sbatch``.
         of_this_run: whether to look among the jobs of the same run of Snakemake, or of others.
     """
     comment, run = _value(arguments, "--comment"), _value(arguments, "--job-name")
     makes = _makes(" ".join(arguments))
-    listed = _said("squeue", "--me", "--noheader", "--format=%i|%Z|%j|%k")
     for line in listed.splitlines():
         job, folder, name, said = line.split("|", 3)
         if said != comment or folder != os.getcwd() or (name == run) != of_this_run:
             continue
-        if makes and makes == _makes(_said("scontrol", "write", "batch_script", job, "-")):
+        script = _run("scontrol", "write", "batch_script", job, "-").stdout
+        if makes and makes == _makes(script):
             yield job
 
 
@@ -95,9 +99,8 @@ def _value(arguments: Sequence[str], option: str) -> str:
     return arguments[arguments.index(option) + 1] if option in arguments else ""
 
 
-def _said(*command: str) -> str:
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    return ran.stdout if ran.returncode == 0 else ""
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 if __name__ == "__main__":
