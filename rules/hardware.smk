@@ -44,7 +44,8 @@ if workflow.is_main_process:
 
 # On one machine as many jobs run at once as there are GPUs, each on its own (runtime/gpus.py); where
 # there are none, trainings run on the CPU, as many as there are cores.
-VISIBLE = 0 if ON_CLUSTER else len(gpus.visible_here())
+# A job of a cluster that asks for GPUs of several nodes sees those of one.
+VISIBLE = 0 if ON_CLUSTER or not workflow.is_main_process else len(gpus.visible_here())
 if VISIBLE and workflow.global_resources.get("gpu").value is None:
     workflow.global_resources["gpu"] = VISIBLE
 
