@@ -74,7 +74,7 @@ def _measure(args: argparse.Namespace, measurements: list[dict[str, Any]], made:
                         "threads": args.threads,
                         "precompute": contestant.precompute,
                     }
-                    found = _measured(contestant, specification, args.folder)
+                    found = measured(contestant, specification, args.folder)
                     found |= {"size": size, "objective": objective, "contestant": contestant.name}
                     print(_line(found, args.clock), file=sys.stderr, flush=True)
                     measurements.append(found)
@@ -144,9 +144,8 @@ def make_peer(folder: Path) -> None:
         subprocess.run([uv, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def _measured(
-    contestant: Contestant, specification: dict[str, Any], folder: Path
-) -> dict[str, Any]:
+def measured(contestant: Contestant, specification: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what a contestant, in a process of its own, found in training as specified."""
     if contestant.name.startswith("TRL"):
         make_peer(folder)
     given, output = folder / "specification.json", folder / "run.json"

@@ -1,16 +1,14 @@
 """Train by this workflow's stages: ``python -m benchmarks.throughput.ours SPECIFICATION``."""
 
-import argparse
 import json
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 from transformers import trainer
 
 from benchmarks.throughput.watch import Watch
-from workflow_scripts.stages import reference, train
+from workflow_scripts.__main__ import run_stage
 
 
 def main(specification: str) -> None:
@@ -27,13 +25,13 @@ def main(specification: str) -> None:
         of_reference = ["--reference", f"{folder}/reference.parquet"]
         output = ["--settings", json.dumps(settings), "--output", of_reference[1]]
         began = time.perf_counter(), time.process_time()
-        _run(reference, *common, *output)
+        _run("reference", *common, *output)
         took["reference_seconds"] = time.perf_counter() - began[0]
         took["reference_cpu_seconds"] = time.process_time() - began[1]
     # Every Trainer has these callbacks, that of the stage too.
     trainer.DEFAULT_CALLBACKS.append(watch)
     _run(
-        train,
+        "train",
         *common,
         *of_reference,
         *("--settings", json.dumps(given["settings"]), "--checkpoint", f"{folder}/checkpoint"),
@@ -47,10 +45,9 @@ def main(specification: str) -> None:
     Path(given["output"]).write_text(json.dumps(result))
 
 
-def _run(stage: ModuleType, *arguments: str) -> None:
-    parser = argparse.ArgumentParser()
-    stage.add_arguments(parser)
-    stage.run(parser.parse_args(arguments))
+def _run(*arguments: str) -> None:
+    if run_stage([*arguments]):
+        sys.exit(f"the stage {arguments[0]} failed")
 
 
 if __name__ == "__main__":
