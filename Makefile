@@ -11,8 +11,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: env
 	$(SNAKEMAKE) --profile profiles/demo
 
-# Two workers; tests come in the order of tests/conftest.py, and those of a group to one worker.
-IN_PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+# A worker more than two cores have: one of them mostly waits for Slurm. Tests come in the order of
+# tests/conftest.py, and those of a group to one worker.
+IN_PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 
 test: env
 	.venv/bin/python -m pytest $(IN_PARALLEL)

@@ -89,15 +89,20 @@ def run_there(argv: list[str], patience: float = PATIENCE) -> int | None:
         return None
     request = {"argv": argv, "cwd": os.getcwd(), "environment": dict(os.environ)}
     body = json.dumps(request).encode()
-    socket.send_fds(connection, [len(body).to_bytes(8, "big")], [1, 2])
-    connection.sendall(body)
 
     def forward(number: int, _frame: Any) -> None:
-        connection.sendall(bytes([number]))
+        with contextlib.suppress(OSError):
+            connection.sendall(bytes([number]))
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, forward)
-    reply = connection.recv(1)
+    try:
+        socket.send_fds(connection, [len(body).to_bytes(8, "big")], [1, 2])
+        connection.sendall(body)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, forward)
+        reply = connection.recv(1)
+    except ConnectionError:
+        # Killed before it had read all that it was sent.
+        reply = b""
     if not reply:
         print("error: the job's process was killed (out of memory?)", file=sys.stderr)
         return 137

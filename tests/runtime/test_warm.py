@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +116,22 @@ def test_a_job_waits_for_no_imports_that_fail(tmp_path: Path, monkeypatch: pytes
     assert line == (
         "No warm start (libtorch_cpu.so: failed to map segment): jobs import for themselves."
     )
+
+
+def test_a_job_whose_process_is_killed_before_it_begins_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv(warm.SOCKET_VARIABLE, str(tmp_path / "socket"))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        # Closed with the request unread, which resets the connection.
+        closing = threading.Thread(target=lambda: listener.accept()[0].close())
+        closing.start()
+        assert warm.run_there(["predict"]) == 137
+        closing.join()
+    assert capsys.readouterr().err == "error: the job's process was killed (out of memory?)\n"
 
 
 def test_where_there_is_no_room_for_its_socket_there_is_none(
