@@ -42,12 +42,15 @@ onstart:
         write_configuration()
     else:
         attempts.forget()
+    if workflow.local_exec and not is_command():
+        job_progress.show(logger)
     # A cluster's jobs are processes of their own, on their own nodes.
     if EXPERIMENT.execution.warm_start and workflow.local_exec and not is_command():
         warm.start()
 
 
 onsuccess:
+    job_progress.end()
     if not is_command():
         finished.clear(Path(paths.STATES))
     # Print the table only when the default target was requested.
@@ -58,5 +61,6 @@ onsuccess:
 
 
 onerror:
+    job_progress.end()
     if not is_command():
         finished.clear(Path(paths.STATES))

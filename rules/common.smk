@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from workflow_scripts import terminal, warm
+from workflow_scripts import job_progress, terminal, warm
 from workflow_scripts.cluster import attempts, command_line, limits, work
 from workflow_scripts.config import data, experiment, layers, matrix, paths
 from workflow_scripts.core import names

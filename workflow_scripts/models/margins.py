@@ -148,7 +148,8 @@ def in_batches(
         rows = one_a_row(rows)
     batches = [rows[places] for places in _batches(sequences.row_lengths(rows), tokens_at_once)]
     given: list[torch.Tensor] = []
-    progress = Progress("scoring", len(sequences), "texts")
+    name = str(scorer.model.config.name_or_path).removeprefix("results/")
+    progress = Progress(f"scoring by {name}", len(sequences), "texts")
     done = 0
     try:
         with torch.inference_mode():

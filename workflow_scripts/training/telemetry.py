@@ -63,9 +63,10 @@ class ProgressOfTraining(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Move the bar."""
+        """Move the bar, and say the loss that was logged last."""
         if self._progress is not None:
-            self._progress.reach(state.global_step)
+            losses = [logs["loss"] for logs in state.log_history[-2:] if "loss" in logs]
+            self._progress.reach(state.global_step, f"loss {losses[-1]:.4f}" if losses else "")
 
     def close(self) -> None:
         """Leave the terminal as it was, also where training failed."""

@@ -70,7 +70,7 @@ def train(
         optimisation: learning rate, schedule and Adam's numbers.
         execution: how it is carried out; last digits of the result at most depend on it.
         attempt: what it goes on from, and when it is to stop.
-        seed: the run's name, also on the progress bar.
+        seed: the run's name.
         metrics: file for one JSON line a logging step.
         held_out: pairs to watch it on, None where there are none.
 
@@ -83,7 +83,7 @@ def train(
     attempt.restore_weights(model)
     if execution.checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
-    progress = telemetry.ProgressOfTraining(seed)
+    progress = telemetry.ProgressOfTraining(str(Path(metrics).parent).removeprefix("results/"))
     lines = telemetry.MetricsLines(metrics, attempt.progress.lines)
     callbacks: list[TrainerCallback] = [KeepState(attempt), progress, lines]
     device.prepare()
