@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.shared.configuration import PAPER, changed, loaded
-from tests.shared.workflows import ROOT
-from workflow_scripts.config.experiment import load
+from tests.shared.workflows import ROOT, TINY, snakemake
+from workflow_scripts.cluster import work
+from workflow_scripts.config import matrix
+from workflow_scripts.config.experiment import Config, load
 from workflow_scripts.config.layers import Layer, merged, read_layers
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.reruns import slices
 
 
 def over(**sections: Any) -> dict[str, Any]:
@@ -170,17 +174,69 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(place=st.sampled_from(PLACES), value=VALUES)
-def test_no_single_change_of_a_value_ends_in_a_traceback(place: tuple[Any, ...], value: Any):
-    config = copy.deepcopy(PAPER)
-    node: Any = config
+def with_value(config: dict[str, Any], place: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    changed_config = copy.deepcopy(config)
+    node: Any = changed_config
     for key in place[:-1]:
         node = node[key]
     node[place[-1]] = value
+    return changed_config
+
+
+def asks_for_all(config: Config) -> None:
+    """Work out what a dry run asks of this project: each job's settings, resources and tokens."""
+    costs = work.Costs(config)
+    for target in config.matrix.targets:
+        slices.prepare_data(config, target)
+    for model in {name for pair in config.matrix.weak_strong for name in pair}:
+        (slices.pretrain if config.models[model].pretrain else slices.base_model)(config, model)
+    for corpus in config.corpora:
+        slices.tokenizer(config, corpus)
+    slices.features(config)
+    slices.reference(config)
+    slices.page(config)
+    cells = matrix.cells(config)
+    # A few cells of all kinds: the others are asked for likewise.
+    for cell in cells[:: max(1, len(cells) // 10)]:
+        place = (cell.target, cell.scenario, cell.weak, str(cell.seed))
+        slices.ground_truth(config, *place)
+        slices.sft(config, cell.target, cell.weak, str(cell.seed))
+        slices.weak_to_strong(config, cell)
+        slices.weak_labels(config, cell.scenario)
+        slices.probe(config, cell)
+        for folder in work.trainings_of(config, cell):
+            costs.of(f"{folder}/train.json")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(place=st.sampled_from(PLACES), value=VALUES)
+def test_no_single_change_of_a_value_ends_in_a_traceback(place: tuple[Any, ...], value: Any):
     message = ""
     try:
-        loaded(config)
+        asks_for_all(loaded(with_value(PAPER, place, value)))
     except UserError as error:
         message = str(error)
     assert "\n" not in message
+
+
+DEMO = merged(read_layers([ROOT / name for name in ("config.yaml", *TINY[1:])], {}))
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(place=st.sampled_from(list(leaves(DEMO))), value=VALUES)
+def test_no_single_change_ends_a_dry_run_in_a_traceback(
+    place: tuple[Any, ...], value: Any, tmp_path: Path
+):
+    file = tmp_path / "changed.yaml"
+    file.write_text(yaml.safe_dump(with_value(DEMO, place, value)))
+    ran = snakemake(tmp_path, "--dry-run", "--configfile", str(file))
+    assert ran.returncode in (0, 1)
+    assert "Traceback" not in ran.stderr, ran.stderr[-2000:]
+    if ran.returncode:
+        assert len(ran.stderr.splitlines()) < 12, ran.stderr
