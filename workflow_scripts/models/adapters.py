@@ -77,7 +77,7 @@ def load(model: PreTrainedModel, folder: Path | str, readout: Readout, *, traina
         UserError: if the checkpoint is damaged, or has no reward head where one is read.
     """
     if not Path(folder, _WEIGHTS).exists():
-        # Else PEFT would look for a pickle.
+        # Otherwise PEFT would look for a pickle.
         raise UserError(f"{folder}: the checkpoint lacks {_WEIGHTS}; it is damaged")
     try:
         report = model.load_adapter(
