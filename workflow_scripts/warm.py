@@ -47,7 +47,7 @@ _PRELOADED = (
     "workflow_scripts.models.margins",
     "workflow_scripts.stages.pretrain",
     "workflow_scripts.stages.probe",
-    "jsonschema",
+    "jsonschema_rs",
     "scipy.special",
     "pyarrow.parquet",
 )

@@ -228,7 +228,7 @@ def test_no_conflict_means_one_student(predictions):
     [
         ({"threshold": 1.5}, r"--settings: \$\.threshold: 1\.5"),
         ({"thresold": 0.75}, r"--settings: .*thresold: Extra inputs are not permitted"),
-        ({"weak": "../small"}, r"--settings: \$\.weak: '\.\./small' does not match"),
+        ({"weak": "../small"}, r'--settings: \$\.weak: "\.\./small" does not match'),
     ],
 )
 def test_bad_settings_are_refused_before_work(predictions, settings, message):

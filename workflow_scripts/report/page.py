@@ -17,7 +17,7 @@ from workflow_scripts.report.replication import LEAST_MODELS, LEAST_SEEDS
 TEMPLATES = Path(__file__).parent / "templates"
 AT_ONCE = 200
 """Rows of the table that are drawn until more are asked for."""
-PACKAGES = ("numpy", "scipy", "pyarrow", "matplotlib", "jinja2", "jsonschema")
+PACKAGES = ("numpy", "scipy", "pyarrow", "matplotlib", "jinja2", "jsonschema-rs")
 
 NAMES = {
     "target": "target",
