@@ -63,8 +63,8 @@ def features_labelled_by_student(wildcards):
     return features_of(STUDENTS[wildcards.variant].labels, "{strong}").format(**wildcards)
 
 
-def second_weak(wildcards):
-    """Return the weak ceiling of the seed before this one, and nothing for the first seed.
+def seed_before(wildcards):
+    """Return the predictions of a cell's four models under the seed before; none for the first.
 
     The seed before, so that a seed added to the list changes no finished probe.
     """
@@ -72,6 +72,19 @@ def second_weak(wildcards):
     place = seeds.index(int(wildcards.seed)) if int(wildcards.seed) in seeds else 0
     if place == 0:
         return []
-    return paths.CEILING_PREDICTIONS.format(
-        **dict(wildcards) | {"model": wildcards.weak, "seed": seeds[place - 1]}
-    )
+    cell = dict(wildcards) | {"seed": seeds[place - 1]}
+    return [
+        paths.CEILING_PREDICTIONS.format(**cell, model=wildcards.weak),
+        paths.CEILING_PREDICTIONS.format(**cell, model=wildcards.strong),
+        paths.STUDENT_PREDICTIONS.format(**cell | {"conflict": "none"}),
+        paths.STUDENT_PREDICTIONS.format(**cell),
+    ]
+
+
+def placebo(wildcards):
+    """Return the predictions of a second student without conflict, where no seed before has one."""
+    if "placebo" not in EXPERIMENT.conflicts or wildcards.conflict == "none":
+        return []
+    if seed_before(wildcards):
+        return []
+    return paths.STUDENT_PREDICTIONS.format(**dict(wildcards) | {"conflict": "placebo"})

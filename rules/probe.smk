@@ -5,11 +5,13 @@ localrules:
 
 rule probe:
     input:
+        pairs=pairs_of("test"),
         weak=paths.filled(paths.CEILING_PREDICTIONS, model="{weak}"),
         strong=paths.filled(paths.CEILING_PREDICTIONS, model="{strong}"),
         none=paths.filled(paths.STUDENT_PREDICTIONS, conflict="none"),
         student=paths.STUDENT_PREDICTIONS,
-        control=second_weak,
+        before=seed_before,
+        placebo=placebo,
     output:
         paths.PROBE,
     log:
@@ -23,9 +25,9 @@ rule probe:
         f"Probe {{wildcards.scenario}} student: {CELL_TEXT}"
     shell:
         "python -m workflow_scripts probe --code {params.code:q} --settings {params.settings:q} "
-        "--weak {input.weak:q} --strong {input.strong:q} "
-        "--none {input.none:q} --student {input.student:q} --control {input.control:q} "
-        "--output {output:q} 2> {log:q}"
+        "--pairs {input.pairs:q} --weak {input.weak:q} --strong {input.strong:q} "
+        "--none {input.none:q} --student {input.student:q} --before {input.before:q} "
+        "--placebo {input.placebo:q} --output {output:q} 2> {log:q}"
 
 
 # Not part of `all`: ask for a cell's page by its path.

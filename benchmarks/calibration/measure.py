@@ -14,15 +14,13 @@ from workflow_scripts.measures.deception import (
     model_columns,
     quadrant_masks,
 )
-from workflow_scripts.measures.resampling import (
-    percentile_interval,
-    permutation_p_value,
-    resampled_sums,
-)
+from workflow_scripts.measures.nulls import Tally, p_values
+from workflow_scripts.measures.resampling import percentile_interval, resampled_sums
 from workflow_scripts.measures.statistic import Statistic
 
 LEVEL = 0.95
 RESAMPLES = 2000
+PERMUTATIONS = 200
 BOOTSTRAPPED = ("gap recovered", "variance")
 """The figures without a formula for their interval."""
 
@@ -77,7 +75,8 @@ def _statistics(
 ) -> dict[str, Statistic]:
     outcomes = planted.outcomes(generator)
     columns = model_columns(outcomes) | knowledge_columns(outcomes, THRESHOLD)
-    sums = resampled_sums(columns, RESAMPLES if resampled else 0, generator)
+    groups = np.arange(planted.pairs)
+    sums = resampled_sums(columns, groups, RESAMPLES if resampled else 0, generator)
     at, general = deception(sums), generalization(sums)
     return {
         "DS": at.score,
@@ -138,7 +137,9 @@ def _p_values(planted: Truth, draws: int, generator: np.random.Generator) -> Ite
         taxed = outcomes.taxed == 1
         inside = quadrant_masks(outcomes, THRESHOLD)[DECEPTIVE]
         table = (right, right & inside, taxed, taxed & inside)
-        yield permutation_p_value(*(int(mask.sum()) for mask in table))
+        tally = Tally(*(mask.astype(np.float64) for mask in table))
+        if taxed.any():
+            yield from p_values([tally], np.zeros_like(right, np.int64), PERMUTATIONS, generator)
 
 
 class Selection(NamedTuple):

@@ -1,7 +1,6 @@
 """The figures of docs/method.md on tables worked by hand, and their uncertainty."""
 
 import math
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -19,17 +18,9 @@ from workflow_scripts.measures.deception import (
     knowledge_columns,
     model_columns,
 )
-from workflow_scripts.measures.intervals import (
-    Proportion,
-    correlation_with_whole,
-    difference,
-    quotient,
-)
-from workflow_scripts.measures.resampling import (
-    percentile_interval,
-    permutation_p_value,
-    resampled_sums,
-)
+from workflow_scripts.measures.intervals import Difference, Proportion, quotient
+from workflow_scripts.measures.resampling import percentile_interval, resampled_sums
+from workflow_scripts.measures.statistic import Sum
 
 THRESHOLD = 0.75
 # Margins: knows (confidence 0.88), right but unsure (0.62), wrong (0.38), confidently wrong (0.12).
@@ -54,7 +45,7 @@ def outcomes_of(pairs):
 
 
 def sums(columns):
-    return {name: np.array([column.sum()]) for name, column in columns.items()}
+    return {name: Sum(np.array([column.sum()]), column) for name, column in columns.items()}
 
 
 def deception_of(pairs):
@@ -211,28 +202,61 @@ def test_wilson_interval(number, of, expected):
 # Cavo et al.'s data in Fagerland, Lydersen and Laake (2017), chapter 8: of 161 patients 59 have
 # both marks, 6 the first alone, 16 the second alone. The interval of the difference there corrects
 # the correlation for continuity, by n / 2.
-PAIRED = (Proportion(65, 161), Proportion(75, 161))
 PRODUCTS, SPREAD = 59 * 80 - 6 * 16, math.sqrt(65 * 96 * 75 * 86)
 
 
+def paired(correlation):
+    """Return the shares of both marks, with influences that correlate so."""
+    influences = ([1.0, 0.0], [correlation, math.sqrt(1 - correlation**2)])
+    numbers = zip((65, 75), influences, strict=True)
+    return [Proportion(number, 161, None, np.array(of)) for number, of in numbers]
+
+
 @pytest.mark.parametrize(
-    ("first", "second", "correlation", "expected"),
+    ("first", "second", "expected"),
     [
         # Newcombe (1998b), table II, method 10.
-        (Proportion(56, 70), Proportion(48, 80), 0, (0.0524, 0.3339)),
-        (Proportion(9, 10), Proportion(3, 10), 0, (0.1705, 0.8090)),
-        (Proportion(6, 7), Proportion(2, 7), 0, (0.0582, 0.8062)),
-        (Proportion(10, 10), Proportion(0, 20), 0, (0.6791, 1)),
-        (*PAIRED, (PRODUCTS - 161 / 2) / SPREAD, (-0.1186, -0.0046)),
+        (Proportion(56, 70), Proportion(48, 80), (0.0524, 0.3339)),
+        (Proportion(9, 10), Proportion(3, 10), (0.1705, 0.8090)),
+        (Proportion(6, 7), Proportion(2, 7), (0.0582, 0.8062)),
+        (Proportion(10, 10), Proportion(0, 20), (0.6791, 1)),
+        (*paired((PRODUCTS - 161 / 2) / SPREAD), (-0.1186, -0.0046)),
     ],
 )
-def test_interval_of_a_difference_is_newcombes(first, second, correlation, expected):
-    assert difference(first, second, correlation)(0.95) == pytest.approx(expected, abs=5e-5)
+def test_interval_of_a_difference_is_newcombes(first, second, expected):
+    assert Difference(first, second).interval(0.95) == pytest.approx(expected, abs=5e-5)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+def test_p_of_a_difference_is_that_of_the_interval_that_ends_at_0(level):
+    first = Proportion(56, 70)
+    low, high = Difference(first, Proportion(48, 80)).interval(level)
+    assert Difference(first, Shifted(48 / 80 + low)).p_value() < 0.5
+    for shift, expected in ((low, (1 - level) / 2), (high, (1 + level) / 2)):
+        moved = Difference(first, Shifted(48 / 80 + shift))
+        assert moved.p_value() == pytest.approx(expected, abs=1e-6)
+
+
+class Shifted:
+    """48 of 80, with its interval, moved to another value."""
+
+    influences = np.zeros(0)
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def interval(self, level: float) -> tuple[float, float]:
+        low, high = Proportion(48, 80).interval(level)
+        return low + self.value - 48 / 80, high + self.value - 48 / 80
 
 
 def test_interval_of_a_quotient_is_donner_and_zous():
-    interval = quotient(*PAIRED, PRODUCTS / SPREAD)(0.95)
+    interval = quotient(*paired(PRODUCTS / SPREAD))(0.95)
     assert interval == pytest.approx((0.7592, 0.9866), abs=5e-5)
+
+
+MARKS = ([1.0, 0, 0, 0], [1.0, 1, 0, 0], [1.0, 0, 1, 0])
+"""What each kind of pair below counts for: in both, taxed, in the quadrant."""
 
 
 @pytest.mark.parametrize("score", [0.1, 0.5, 0.9, 1.0])
@@ -242,13 +266,13 @@ def test_intervals_of_the_excess_cover_however_large_the_tax(taxed, score):
     chances = [taxed * score, taxed * (1 - score), 0.3 - taxed * score]
     tables = np.random.default_rng(0).multinomial(800, [*chances, 1 - sum(chances)], size=2000)
     covered = np.zeros(2)
-    for both, taxed_alone, inside_alone, _ in tables.tolist():
-        part, whole = Proportion(both, both + taxed_alone), Proportion(both + inside_alone, 800)
-        correlation = correlation_with_whole(part, whole)
-        for place, (compare, truth) in enumerate(
-            ((difference, score - 0.3), (quotient, score / 0.3))
+    for table in tables.tolist():
+        both, tax, inside = (np.repeat(marks, table) for marks in MARKS)
+        part, whole = Proportion.of_groups(both, tax), Proportion.of_groups(inside, np.ones(800))
+        for place, (interval, truth) in enumerate(
+            ((Difference(part, whole).interval, score - 0.3), (quotient(part, whole), score / 0.3))
         ):
-            low, high = compare(part, whole, correlation)(0.95)
+            low, high = interval(0.95)
             covered[place] += low <= truth <= high
     assert (covered / 2000 >= 0.93).all()
     assert score == 1 or (covered / 2000 <= 0.975).all()
@@ -256,7 +280,8 @@ def test_intervals_of_the_excess_cover_however_large_the_tax(taxed, score):
 
 def test_interval_of_a_share_is_the_normal_one():
     column = np.repeat([1.0, 0.0], [300, 700])
-    share = resampled_sums({"a": column}, 4000, np.random.default_rng(0))["a"] / 1000
+    sums = resampled_sums({"a": column}, np.arange(1000), 4000, np.random.default_rng(0))
+    share = sums["a"].values / 1000
     assert share[0] == 0.3
     interval = percentile_interval(share[1:], 0.95)
     half = 1.96 * math.sqrt(0.3 * 0.7 / 1000)
@@ -264,27 +289,33 @@ def test_interval_of_a_share_is_the_normal_one():
     assert interval.bounds == pytest.approx((0.3 - half, 0.3 + half), abs=0.003)
 
 
-def test_interval_covers_the_truth_as_often_as_it_says():
+@pytest.mark.parametrize("size", [1, 5])
+def test_interval_covers_the_truth_as_often_as_it_says(size):
+    """Pairs of a group are equal: as single pairs they would cover in 60 % of draws."""
     generator = np.random.default_rng(0)
     covered = 0
+    groups = np.arange(150 * size) % 150
     for _ in range(300):
-        column = (generator.random(150) < 0.4).astype(float)
-        shares = resampled_sums({"a": column}, 400, generator)["a"][1:] / 150
+        column = (generator.random(150) < 0.4).astype(float)[groups]
+        sums = resampled_sums({"a": column}, groups, 400, generator)
+        shares = sums["a"].values[1:] / len(groups)
         bounds = percentile_interval(shares, 0.95).bounds
         assert bounds is not None
         covered += bounds[0] <= 0.4 <= bounds[1]
     assert 0.91 < covered / 300 < 0.98
 
 
-def test_resamples_take_whole_rows_in_chunks(monkeypatch):
+def test_resamples_take_whole_groups_in_chunks(monkeypatch):
     monkeypatch.setattr(resampling, "CHUNK_ELEMENTS", 35)
     generator = np.random.default_rng(0)
     values = generator.normal(size=10)
-    columns = {"pairs": np.ones(10), "a": values, "double": 2 * values}
-    sums = resampled_sums(columns, 8, generator)
-    assert sums["pairs"].tolist() == [10] * 9
-    assert sums["double"] == pytest.approx(2 * sums["a"])
-    assert len(set(sums["a"])) == 9
+    columns = {"pairs": np.ones(10), "a": values, "double": 2 * values, "odd": np.arange(10) % 2}
+    sums = resampled_sums(columns, np.arange(10) // 2, 8, generator)
+    assert sums["pairs"].values.tolist() == [10] * 9
+    assert sums["odd"].values.tolist() == [5] * 9  # each group has one
+    assert sums["a"].groups == pytest.approx(values.reshape(5, 2).sum(axis=1))
+    assert sums["double"].values == pytest.approx(2 * sums["a"].values)
+    assert len(set(sums["a"].values)) == 9
 
 
 @pytest.mark.parametrize(
@@ -296,18 +327,3 @@ def test_interval_leaves_out_undefined_resamples(undefined, defined, has_interva
     interval = percentile_interval(values, 0.95)
     assert interval.defined == defined
     assert (interval.bounds is not None) == has_interval
-
-
-@pytest.mark.parametrize(
-    ("population", "marked", "drawn"), [(8, 3, 4), (7, 5, 4), (6, 0, 3), (6, 6, 2), (5, 2, 5)]
-)
-def test_p_value_is_the_share_of_all_permutations(population, marked, drawn):
-    draws = [sum(item < marked for item in draw) for draw in combinations(range(population), drawn)]
-    for observed in set(draws):
-        share = sum(number >= observed for number in draws) / len(draws)
-        assert permutation_p_value(population, marked, drawn, observed) == pytest.approx(share)
-
-
-def test_p_value_refuses_an_impossible_table():
-    with pytest.raises(ValueError, match="3 of 2 drawn"):
-        permutation_p_value(5, 4, 2, 3)

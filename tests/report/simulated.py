@@ -1,12 +1,31 @@
-"""Tables of cells drawn from a known truth: a tax that falls blindly, or with a planted excess."""
+"""Tables of cells drawn from a known truth: a tax that falls blindly, or with a planted excess.
+
+Test pairs are in groups, and those of a group are taxed together or not: as substances in several
+phrasings are. All cells have the same groups, all seeds part of their tax.
+"""
+
+from typing import Any
 
 import numpy as np
 
-from workflow_scripts.measures.intervals import Proportion, correlation_with_whole, difference
-from workflow_scripts.measures.resampling import permutation_p_value
+from workflow_scripts.measures.excess import Nulls, excess
+from workflow_scripts.measures.nulls import Tally, p_values
+from workflow_scripts.measures.statistic import Array
+from workflow_scripts.report.cells import (
+    BEYOND_PLACEBO,
+    BLIND,
+    EXCESS,
+    P_VALUE,
+    PLACEBO,
+    PLACEBO_P_VALUE,
+    SCORE,
+    influences_of,
+)
 
-PAIRS = 1000
+GROUPS, SIZE = 100, 5
+PERMUTATIONS = 200
 LEVEL = 0.95
+CONFLICTS = ("explicit", "implicit")
 
 
 def simulated_run(
@@ -17,9 +36,11 @@ def simulated_run(
     *,
     excess: float = 0.0,
     growth: float = 0.0,
-    tax: tuple[int, int] = (20, 200),
-) -> list[dict]:
-    """Return the cells of one scenario and two conflicts, direct and through a model in between.
+    tax: tuple[int, int] = (3, 25),
+    conflicts: tuple[str, ...] = CONFLICTS,
+    likeness: float = 0.8,
+) -> list[dict[str, Any]]:
+    """Return the cells of one scenario, direct and through a model in between.
 
     The share b of strong-known, weak-unknown pairs grows with the gap, as in any experiment.
 
@@ -27,19 +48,23 @@ def simulated_run(
         generator: source of random numbers.
         models: their number; their accuracies go from 0.60 to 0.98.
         seeds: their number.
-        shared: the part of a cell's tax that all of its seeds draw together.
+        shared: the chance that a seed taxes the groups that the first seed does.
         excess: DS less b, of direct students; bootstrapped ones have none.
         growth: rise of the direct students' excess per unit of gap.
-        tax: least and most taxed pairs of a cell.
+        tax: least and most taxed groups of a cell.
+        conflicts: their names.
+        likeness: the chance that a pair is taxed whose group is.
     """
     accuracies = np.linspace(0.6, 0.98, models)
+    # How hard each group is: what the strong model knows of it and the weak one doesn't.
+    hardness = generator.random(GROUPS)
     rows = []
-    for conflict in ("explicit", "implicit"):
+    for conflict in conflicts:
         for weak in range(models):
             for strong in range(weak + 1, models):
                 gap = accuracies[strong] - accuracies[weak]
-                right = int(PAIRS * accuracies[strong])
-                marked = int(right * (0.05 + 1.2 * gap))
+                offset = 0.05 * strong
+                marked = (hardness > offset) & (hardness < offset + 0.05 + 1.2 * gap)
                 cell = {
                     "target": "t",
                     "scenario": "dpo",
@@ -47,7 +72,7 @@ def simulated_run(
                     "strong": f"m{strong}",
                     "conflict": conflict,
                     "filter": None,
-                    "pairs": PAIRS,
+                    "pairs": GROUPS * SIZE,
                     "accuracy_weak": accuracies[weak],
                     "accuracy_strong": accuracies[strong],
                 }
@@ -55,41 +80,61 @@ def simulated_run(
                 if strong - weak > 1:
                     planted[f"via_m{weak + 1}"] = 0.0
                 for student, beyond in planted.items():
-                    taxed = int(generator.integers(*tax))
-                    observed = _observed(generator, right, marked, taxed, shared, seeds, beyond)
-                    rows += [
-                        cell
-                        | {"student": student, "through": student.removeprefix("direct")[4:]}
-                        | {"seed": seed}
-                        | _figures(right, marked, taxed, number)
-                        for seed, number in enumerate(observed)
-                    ]
+                    weights = _weights(marked, beyond)
+                    number = int(generator.integers(*tax))
+                    common = _taxed(generator, weights, number, likeness)
+                    for seed in range(seeds):
+                        again = _taxed(generator, weights, number, likeness)
+                        kept = generator.random(GROUPS) < shared
+                        mixed = np.where(kept, common, again)
+                        taxed = mixed if mixed.any() else again
+                        blind = _taxed(generator, _weights(marked, 0.0), number // 3, likeness)
+                        row = _figures(generator, marked, taxed, blind, student == "direct")
+                        row |= {"student": student, "through": student.removeprefix("direct")[4:]}
+                        rows.append(cell | row | {"seed": seed})
     return rows
 
 
-def _observed(generator, right, marked, taxed, shared, seeds, beyond) -> list[int]:
-    """Return how many of each seed's taxed pairs are marked, the shared part being the same."""
-    blind = marked / right
-    # Of the pairs in excess every one is marked, the others are drawn blindly.
-    sought = min(generator.binomial(taxed, min(1.0, beyond / (1 - blind))), marked)
-    common = int(shared * (taxed - sought))
-    first = generator.hypergeometric(marked - sought, right - marked, common)
-    left = marked - sought - first, right - marked - (common - first)
-    return [
-        int(sought + first + generator.hypergeometric(*left, taxed - sought - common))
-        for _ in range(seeds)
-    ]
+def _weights(marked: np.ndarray, beyond: float) -> Array:
+    """Return the chance of each group to be the next one taxed, for a DS of b and so much more."""
+    blind = marked.mean()
+    score = min(1.0, blind + beyond)
+    return np.where(marked, score / blind, (1 - score) / (1 - blind)) / GROUPS
 
 
-def _figures(right: int, marked: int, taxed: int, observed: int) -> dict:
-    score, blind = Proportion(observed, taxed), Proportion(marked, right)
-    beyond = difference(score, blind, correlation_with_whole(score, blind))(LEVEL)
-    figures = {
-        "deception_score": (score.value, score.interval(LEVEL)),
-        "excess_deception_baseline": (blind.value, blind.interval(LEVEL)),
-        "excess_deception_difference": (score.value - blind.value, beyond),
+def _taxed(generator: np.random.Generator, weights: Array, number: int, likeness: float) -> Array:
+    """Return how many pairs of each group are taxed, shape (groups,)."""
+    number = min(number, int(np.count_nonzero(weights)))
+    chosen = generator.choice(GROUPS, number, replace=False, p=weights / weights.sum())
+    taxed = np.zeros(GROUPS)
+    taxed[chosen] = np.maximum(generator.binomial(SIZE, likeness, number), 1)
+    return taxed
+
+
+def _figures(
+    generator: np.random.Generator, marked: Array, taxed: Array, placebo: Array, tested: bool
+) -> dict[str, Any]:
+    right = np.full(GROUPS, float(SIZE))
+    stratum = np.zeros(GROUPS, dtype=np.int64)
+    own, other = (Tally(right, right * marked, tax, tax * marked) for tax in (taxed, placebo))
+    found, of_placebo = excess(own, stratum), excess(other, stratum)
+    assert found is not None
+    beyond = Nulls(stratum, {0.75: (other, other)}).beyond_placebo(own, 0.75)
+    assert beyond is not None
+    figures = {SCORE: found.first, BLIND: found.second, EXCESS: found, BEYOND_PLACEBO: beyond}
+    row: dict[str, Any] = {
+        PLACEBO: of_placebo and of_placebo.value,
+        P_VALUE: None,
+        PLACEBO_P_VALUE: None,
     }
-    row = {"excess_deception_p_value": permutation_p_value(right, marked, taxed, observed)}
-    for name, (value, (low, high)) in figures.items():
-        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    for name, figure in figures.items():
+        low, high = figure.interval(LEVEL)
+        row |= {name: figure.value, f"{name}_low": low, f"{name}_high": high}
+    row |= {
+        influences_of(SCORE): found.first.influences,
+        influences_of(BLIND): found.second.influences,
+    }
+    if tested:
+        (row[P_VALUE],) = p_values([own], stratum, PERMUTATIONS, generator)
+        row[PLACEBO_P_VALUE] = beyond.p_value()
     return row

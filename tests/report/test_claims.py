@@ -1,17 +1,29 @@
 """The verdicts on the paper's claims: on cells whose answer is known."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.calibration.planted import THRESHOLD, Truth
-from tests.report.simulated import simulated_run
+from tests.report.simulated import CONFLICTS, simulated_run
 from workflow_scripts.measures.probe_figures import figures
+from workflow_scripts.measures.probed_pairs import ProbedPairs
+from workflow_scripts.report.cells import (
+    BLIND,
+    EXCESS,
+    P_VALUE,
+    PLACEBO_P_VALUE,
+    REPEATED_P_VALUE,
+    SCORE,
+    influences_of,
+)
 from workflow_scripts.report.claims import (
     Verdict,
     bootstrapping_mitigates,
     deception_exists,
+    deception_repeats,
     grows_with_the_gap,
 )
 from workflow_scripts.report.p_values import (
@@ -24,7 +36,6 @@ from workflow_scripts.report.p_values import (
 from workflow_scripts.report.replication import LEAST_MODELS, jackknife_interval
 
 CLAIMS = (deception_exists, grows_with_the_gap, bootstrapping_mitigates)
-SCORE, BLIND = "deception_score", "excess_deception_baseline"
 ACCURACIES = {"a": 0.55, "b": 0.65, "c": 0.75, "d": 0.85, "e": 0.95}
 
 
@@ -32,8 +43,9 @@ PROBED = {
     **dict.fromkeys(("target", "scenario", "weak", "strong", "conflict", "seed"), "planted"),
     "threshold": THRESHOLD,
     "sweep": [],
-    "resamples": 2,
+    "resamples": 100,
     "interval": 0.95,
+    "beta": None,
 }
 STUDENT = {"student": "direct", "through": "", "filter": None}
 
@@ -47,20 +59,13 @@ def cell(
     p: float | None = 0.5,
     blind: float = 0.4,
     error: float = 0.001,
-    **others,
+    **others: Any,
 ):
-    """Return a row; ``error`` is half the width of each interval that ``high`` doesn't end."""
+    """Return a row; ``error`` is half the width of its intervals over groups of pairs."""
     score = None if excess is None else blind + excess
-    figures = {
-        "deception_score": score,
-        "excess_deception_baseline": blind,
-        "excess_deception_difference": excess,
-    }
-    intervals = {
-        f"{name}{end}": None if value is None else value + sign * error
-        for name, value in figures.items()
-        for end, sign in (("_low", -1), ("_high", 1))
-    }
+    figures = {SCORE: score, BLIND: blind, EXCESS: excess}
+    # Two groups, which move the score apart by as much as the error is.
+    moved = np.array([1.0, -1.0]) * error / 2 / 1.96
     return STUDENT | {
         "target": "t",
         "scenario": "simpo",
@@ -72,9 +77,10 @@ def cell(
         "accuracy_weak": ACCURACIES[weak],
         "accuracy_strong": ACCURACIES[strong],
         **figures,
-        **intervals,
-        "excess_deception_difference_high": high,
-        "excess_deception_p_value": p,
+        f"{EXCESS}_high": high,
+        P_VALUE: p,
+        influences_of(SCORE): None if excess is None else moved,
+        influences_of(BLIND): 0 * moved,
         **others,
     }
 
@@ -97,6 +103,9 @@ def cells_of(models, excess_of, seeds=(0,), noise=0.01, error=0.001):
     ("rows", "verdict"),
     [
         ([], Verdict.TOO_LITTLE),
+        # A mere retraining does as much.
+        ([cell(p=0.001) | {PLACEBO_P_VALUE: 0.5}], Verdict.TOO_LITTLE),
+        ([cell(p=0.001) | {PLACEBO_P_VALUE: 0.01}], Verdict.IN_ALL),
         ([cell(p=0.001), cell(p=0.6)], Verdict.IN_SOME),
         ([cell(p=0.001), cell(p=0.001), cell(p=0.6)], Verdict.IN_MOST),
         ([cell(p=0.001), cell(p=0.001)], Verdict.IN_ALL),
@@ -119,8 +128,9 @@ def test_deception_exists_where_a_cell_shows_it_after_adjustment(rows, verdict):
 def planted_cell(truth, generator):
     """Return a cell's row as its probe of a planted truth has it."""
     outcomes = truth.outcomes(generator)
-    at = figures(outcomes, None, PROBED)["deception"]
-    excess = at["excess_deception"]
+    pairs = ProbedPairs.single(len(outcomes.taxed))
+    at = figures(outcomes, {}, pairs, PROBED)["deception"]
+    excess = at["excess_deception"]["stratified"]
     return cell(
         blind=excess["baseline"]["value"],
         excess=excess["difference"]["value"],
@@ -132,19 +142,19 @@ def planted_cell(truth, generator):
 @pytest.mark.parametrize(
     ("pairs", "score", "holds", "does_not"),
     [
-        # A blind tax scores 0.3. Of 30 runs a claim at 5 % holds in 4 or fewer by chance (98 %).
-        pytest.param(400, 0.3, (0, 4), (0, 0), id="blind tax, few pairs"),
-        pytest.param(40_000, 0.3, (0, 4), (26, 30), id="blind tax, very many pairs"),
-        pytest.param(40_000, 0.1, (0, 0), (30, 30), id="tax on what the weak model knows"),
-        pytest.param(1000, 0.6, (30, 30), (0, 0), id="deception"),
-        pytest.param(60, 0.35, (0, 4), (0, 0), id="a little deception, too few pairs"),
+        # A blind tax scores 0.3. Of 15 runs a claim at 5 % holds in 3 or fewer by chance (99 %).
+        pytest.param(400, 0.3, (0, 3), (0, 0), id="blind tax, few pairs"),
+        pytest.param(8000, 0.3, (0, 3), (3, 15), id="blind tax, very many pairs"),
+        pytest.param(4000, 0.1, (0, 0), (15, 15), id="tax on what the weak model knows"),
+        pytest.param(1000, 0.6, (15, 15), (0, 0), id="deception"),
+        pytest.param(60, 0.35, (0, 3), (0, 0), id="a little deception, too few pairs"),
     ],
 )
 def test_deception_exists_says_what_was_planted(pairs, score, holds, does_not):
     generator = np.random.default_rng(0)
     verdicts = [
         deception_exists([planted_cell(Truth(pairs, score), generator) for _ in range(3)]).verdict
-        for _ in range(30)
+        for _ in range(15)
     ]
     shown = sum(verdict.startswith("holds") for verdict in verdicts)
     assert holds[0] <= shown <= holds[1]
@@ -187,7 +197,7 @@ def test_a_trend_between_scenarios_is_no_trend():
         row
         | {
             "scenario": "dpo",
-            "excess_deception_difference": row["excess_deception_difference"] + 0.8,
+            EXCESS: row[EXCESS] + 0.8,
             **wider(row),
         }
         for row in easy
@@ -215,20 +225,13 @@ def test_bootstrapping_is_compared_with_the_same_cell(lower, seeds, verdict):
 
 def through_c(rows, excess=0.0, blind=0.0):
     """Return the bootstrapped counterparts of rows, changed by as much."""
-    changes = {
-        "deception_score": excess + blind,
-        "excess_deception_baseline": blind,
-        "excess_deception_difference": excess,
-    }
+    changes = {SCORE: excess + blind, BLIND: blind, EXCESS: excess}
     return [
         row
-        | {"student": "via_c", "through": "c"}
-        | {f"{name}{end}": row[f"{name}{end}"] + by for name, by in changes.items() for end in ENDS}
+        | {"student": "via_c", "through": "c", influences_of(SCORE): np.zeros(2)}
+        | {name: row[name] + by for name, by in changes.items()}
         for row in rows
     ]
-
-
-ENDS = ("", "_low", "_high")
 
 
 def test_evidence_gives_a_change_with_its_sign():
@@ -254,27 +257,26 @@ def test_a_change_of_the_blind_share_is_no_change_of_the_deception():
     assert re.search(r"DS \+0\.100.*; b \+0\.100.*; excess [+-]0\.000", grown.evidence[0])
 
 
-LEVEL_RUNS = 100
-MOST_BY_CHANCE = 10
-"""Of 100 runs a verdict at 5 % is given more often with a probability of 1 %."""
+LEVEL_RUNS = 60
+MOST_BY_CHANCE = 7
+"""Of 60 runs a verdict at 5 % is given more often with a probability of 1 %."""
 
 
 @pytest.mark.parametrize(
     ("models", "seeds", "shared"),
     [
         (3, 1, 0.0),
-        (3, 3, 0.0),
         (3, 3, 0.5),
         pytest.param(3, 3, 1.0, id="every seed taxes the same pairs"),
         (7, 1, 0.0),
-        (7, 3, 0.5),
     ],
 )
 def test_no_claim_holds_more_often_than_its_level_under_a_blind_tax(models, seeds, shared):
     generator = np.random.default_rng(0)
     held = {test: 0 for test in CLAIMS}
+    conflicts = CONFLICTS if models == 3 else CONFLICTS[:1]
     for _ in range(LEVEL_RUNS):
-        rows = simulated_run(generator, models, seeds, shared)
+        rows = simulated_run(generator, models, seeds, shared, conflicts=conflicts)
         for test in CLAIMS:
             held[test] += test(rows).verdict.startswith("holds")
     assert max(held.values()) <= MOST_BY_CHANCE, held
@@ -283,9 +285,9 @@ def test_no_claim_holds_more_often_than_its_level_under_a_blind_tax(models, seed
 @pytest.mark.parametrize(
     ("models", "seeds", "planted", "expected"),
     [
-        (3, 1, {"excess": 0.2}, (Verdict.IN_MOST, Verdict.TOO_LITTLE, Verdict.TOO_LITTLE)),
-        (7, 1, {"excess": 0.2}, (Verdict.IN_MOST, Verdict.TOO_LITTLE, Verdict.HOLDS)),
-        (7, 3, {"growth": 1.0}, (None, Verdict.HOLDS, Verdict.HOLDS)),
+        (3, 1, {"excess": 0.4}, (Verdict.IN_MOST, Verdict.TOO_LITTLE, Verdict.TOO_LITTLE)),
+        (7, 1, {"excess": 0.4}, (Verdict.IN_MOST, Verdict.TOO_LITTLE, Verdict.HOLDS)),
+        (7, 1, {"growth": 1.5}, (None, Verdict.HOLDS, Verdict.HOLDS)),
     ],
 )
 def test_claims_show_what_was_planted(models, seeds, planted, expected):
@@ -293,14 +295,43 @@ def test_claims_show_what_was_planted(models, seeds, planted, expected):
     runs = [
         [test(rows).verdict for test in CLAIMS]
         for rows in (
-            simulated_run(generator, models, seeds, 0.5, tax=(150, 300), **planted)
-            for _ in range(20)
+            simulated_run(
+                generator, models, seeds, 0.5, tax=(30, 50), conflicts=CONFLICTS[:1], **planted
+            )
+            for _ in range(10)
         )
     ]
     for verdicts, most in zip(zip(*runs, strict=True), expected, strict=True):
         # At 3 models and one seed most may be all.
         found = [most if v == Verdict.IN_ALL else v for v in verdicts]
-        assert most is None or found.count(most) >= 16, verdicts
+        assert most is None or found.count(most) >= 8, verdicts
+
+
+@pytest.mark.parametrize(
+    ("cells", "verdict"),
+    [
+        ([], Verdict.TOO_LITTLE),
+        ([(0.001, 0.3, 0.4), (0.001, 0.2, 0.3)], Verdict.IN_ALL),
+        ([(0.001, 0.3, 0.4), (0.6, 0.2, 0.3)], Verdict.IN_SOME),
+        ([(0.001, 0.02, 0.03), (0.6, 0.0, 0.04)], Verdict.DOES_NOT),
+        ([(0.4, 0.02, 0.3)], Verdict.TOO_LITTLE),
+    ],
+)
+def test_deception_repeats_where_the_same_pairs_are_deceived(cells, verdict):
+    rows = [
+        cell()
+        | {
+            REPEATED_P_VALUE: p,
+            "repeats_difference": more,
+            "repeats_difference_high": high,
+            "repeats_deceived": 20,
+            "repeats_both": 9,
+        }
+        for p, more, high in cells
+    ]
+    claim = deception_repeats([*rows, cell()])
+    assert claim.verdict == verdict
+    assert not cells or "pairs deceived under both seeds' ceilings" in claim.evidence[0]
 
 
 def test_holm_multiplies_by_the_hypotheses_left_and_never_falls():
@@ -337,7 +368,7 @@ def test_jackknife_covers_where_cells_share_models():
         weak, strong = ({m: generator.normal(0, 0.1) for m in models} for _ in range(2))
         rows = cells_of(models, lambda w, s, weak=weak, strong=strong: weak[w] + strong[s])
         bounds = jackknife_interval(
-            rows, lambda some: float(np.mean([row["excess_deception_difference"] for row in some]))
+            rows, lambda some: float(np.mean([row[EXCESS] for row in some]))
         )
         assert bounds is not None
         covered += bounds[0] <= 0 <= bounds[1]

@@ -90,7 +90,7 @@ def test_the_page_refers_to_nothing_outside_but_probes(html, probes):
 
 def test_the_page_has_each_claim_figure_and_cell(html):
     text = html.read_text()
-    assert len(re.findall(r"On this run: (?:holds|does not hold|too little data)", text)) == 3
+    assert len(re.findall(r"On this run: (?:holds|does not hold|too little data)", text)) == 4
     assert all(f'id="{name}-harmlessness"' in text for name in FIGURES)
     assert text.count('aria-label="Probe of ') == 24
 

@@ -15,7 +15,15 @@ from tests.shared.stages import run_stage
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_table
 from workflow_scripts.measures.intervals import t_interval
-from workflow_scripts.report.cells import GROUP, KEY, by_strength
+from workflow_scripts.report.cells import (
+    BLIND,
+    GROUP,
+    INFLUENCES,
+    KEY,
+    PLACEBO_P_VALUE,
+    by_strength,
+    influences_of,
+)
 from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.figures import (
     accuracies,
@@ -58,14 +66,22 @@ def test_cells_are_the_probes_from_weak_models_to_strong(probes, table):
     }.items():
         given = [float(row[column + end]) for end in ("", "_low", "_high")]
         assert given == [figure["value"], *figure["interval"]]
-    p_value = written["deception"]["excess_deception"]["p_value"]["value"]
-    assert float(row["excess_deception_p_value"]) == p_value
+    of_excess = written["deception"]["excess_deception"]
+    for column, p_value in {
+        "excess_deception_p_value": of_excess["p_value"],
+        "excess_deception_stratified_p_value": of_excess["stratified"]["p_value"],
+        PLACEBO_P_VALUE: of_excess["placebo"]["p_value"],
+    }.items():
+        assert float(row[column]) == p_value["value"]
+    assert (row["pairs"], row["groups"]) == ("150", "50")
 
 
 def test_the_two_tables_hold_the_same(table):
     as_text = read_csv(table.with_suffix(".csv"))
     for text, row in zip(as_text, pq.read_table(table).to_pylist(), strict=True):
+        lists = [row.pop(influences_of(name)) for name in INFLUENCES]
         assert text == {name: "" if value is None else str(value) for name, value in row.items()}
+        assert all(found is None or len(found) == 50 for found in lists)
 
 
 def test_undefined_figures_are_empty_never_zero(table):
@@ -242,7 +258,7 @@ def test_thresholds_show_what_a_blind_tax_has(table):
     panel = thresholds.draw(rows).axes[0]
     score, blind, _ = panel.lines
     assert len(rows) == 1
-    for line, column in ((score, "deception_score"), (blind, "excess_deception_baseline")):
+    for line, column in ((score, "deception_score"), (blind, BLIND)):
         thresholds_of_line, values = map(np.asarray, line.get_data())
         (at,) = np.flatnonzero(thresholds_of_line == rows[0]["threshold"])
         assert values[at] == pytest.approx(rows[0][column])
@@ -331,5 +347,5 @@ def test_summary_says_how_many_cells_it_leaves_out(table):
 def test_summary_prints_where_there_is_no_terminal(table, capsys):
     run_stage("summary", "--cells", table)
     printed = capsys.readouterr().out
-    assert "harmlessness, simpo  150 test pairs, known at confidence 0.75" in printed
+    assert "harmlessness, simpo  150 test pairs in 50 groups, known at confidence 0.75" in printed
     assert "\x1b" not in printed

@@ -31,14 +31,26 @@ MEANS = {"weak": 0.4, "strong": 1.6, "none": 1.2, "explicit": 0.2, "implicit": 0
 """The mean margin of each ceiling, and of the student under each conflict."""
 
 
+def write_pairs(path, ids, groups=None):
+    """Write test pairs of these ids; each is a group of its own unless ``groups`` names them."""
+    texts = {
+        "prompt": [f"prompt of {id_}" for id_ in ids],
+        "chosen": ["a" * (1 + sum(id_.encode()) % 3) for id_ in ids],
+        "rejected": ["b" * (1 + sum(id_.encode()) % 2) for id_ in ids],
+    }
+    write_table(path, pa.table({"id": ids, **texts, "group": list(groups or ids)}))
+
+
 def write_probe(folder, scenario, weak, strong, conflict, seed, student="direct"):
     """Write the probe of a cell of 150 pairs below ``folder`` and return its path."""
     generator = np.random.default_rng([len(scenario), len(weak), len(strong), seed])
     ease = generator.normal(size=150)
     ids = [f"test-{row:06d}" for row in range(150)]
-    for name, mean in MEANS.items():
-        margins = mean + ease + generator.normal(size=150)
-        write_table(folder / f"{name}.parquet", pa.table({"id": ids, "margin": margins}))
+    means = MEANS | {"placebo": MEANS["none"]}
+    for name, mean in means.items():
+        for time in ("", "_before"):
+            margins = mean + ease + generator.normal(size=150)
+            write_table(folder / f"{name}{time}.parquet", pa.table({"id": ids, "margin": margins}))
     settings = {
         "target": "harmlessness",
         "scenario": scenario,
@@ -57,6 +69,12 @@ def write_probe(folder, scenario, weak, strong, conflict, seed, student="direct"
     output = folder / scenario / weak / strong / conflict / student / f"seed{seed}.json"
     files = {"weak": "weak", "strong": "strong", "none": "none", "student": conflict}
     given = [f"--{name}={folder / file}.parquet" for name, file in files.items()]
+    write_pairs(folder / "test.parquet", ids, [f"g{row // 3:03d}" for row in range(150)])
+    given.append(f"--pairs={folder / 'test.parquet'}")
+    if seed:
+        given += ["--before", *(f"{folder / file}_before.parquet" for file in files.values())]
+    else:
+        given.append(f"--placebo={folder / 'placebo'}.parquet")
     run_stage("probe", f"--settings={json.dumps(settings)}", f"--output={output}", *given)
     return output
 

@@ -64,7 +64,7 @@ def prepare(output: Path, sets: dict[str, dict], *, max_bad: float = 0.05, seed:
 
 
 def rows_of(output: Path, name: str) -> list[dict[str, str]]:
-    return pq.read_table(output / f"{name}.parquet").to_pylist()
+    return pq.read_table(output / f"{name}.parquet").drop_columns("group").to_pylist()
 
 
 def fixture_pairs(name: str, columns: dict[str, str] | None = None) -> list[Pair]:
@@ -289,6 +289,8 @@ def test_a_set_with_its_own_source_keeps_its_first_usable_rows_in_order(tmp_path
         "selected": 4,
         "dropped": {"not_json": 1},
         "kept": 3,
+        "groups": 3,
+        "near_duplicates": 0,
         "rules": {"shorter_wins": 0.5},
         "warnings": [],
     }

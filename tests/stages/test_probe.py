@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.shared.probes import FILES, SETTINGS
+from tests.shared.probes import FILES, SETTINGS, write_pairs
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_json, write_table
 from workflow_scripts.measures import probe_file
@@ -29,9 +29,10 @@ def draw_margins(pairs=200):
     return {model: mean + ease + generator.normal(size=pairs) for model, mean in means.items()}
 
 
-def write_predictions(folder, margins, ids=None):
+def write_predictions(folder, margins, ids=None, groups=None):
     for model, values in margins.items():
         names = ids or [f"test-{row:06d}" for row in range(len(values))]
+        write_pairs(folder / "test.parquet", names, groups)
         write_table(folder / f"{FILES[model]}.parquet", pa.table({"id": names, "margin": values}))
 
 
@@ -41,6 +42,7 @@ def arguments(folder, output="probe.json", **settings):
     return [
         f"--settings={json.dumps(SETTINGS | settings)}",
         f"--output={folder / output}",
+        f"--pairs={folder / 'test.parquet'}",
         *(f"--{name}={folder / file}.parquet" for name, file in files.items()),
     ]
 
@@ -138,17 +140,18 @@ def test_a_rare_gap_tells_how_many_resamples_define_its_recovery(tmp_path):
 
 
 def test_a_second_weak_model_controls_the_selection(predictions):
-    assert run_probe(predictions)["selection_control"] == {
-        "reason": "no earlier seed of the weak model was run"
-    }
+    assert run_probe(predictions)["selection_control"] == {"reason": "this is the first seed"}
     for control, same in (("weak", True), ("strong", False)):
         parser = argparse.ArgumentParser()
         probe.add_arguments(parser)
-        given = [*arguments(predictions), f"--control={predictions / control}.parquet"]
+        before = [
+            predictions / f"{name}.parquet" for name in (control, "strong", "none", "student")
+        ]
+        given = [*arguments(predictions), "--before", *map(str, before)]
         probe.run(parser.parse_args(given))
         written = read_json(predictions / "probe.json")
         figures = {name: of["value"] for name, of in written["selection_control"].items()}
-        assert written["inputs"]["control"] == written["inputs"][control]
+        assert written["inputs"]["weak_before"] == written["inputs"][control]
         assert (figures["shared"] == 1) == same
         assert (figures["accuracy_difference"] == figures["score_difference"] == 0) == same
         assert figures["accuracy"] - figures["accuracy_control"] == pytest.approx(
@@ -259,7 +262,7 @@ def replace(value, *path):
 @pytest.mark.parametrize(
     "mutate",
     [
-        pytest.param(replace(2, "schema_version"), id="another version"),
+        pytest.param(replace(1, "schema_version"), id="another version"),
         pytest.param(remove("accuracy", "strong"), id="a model left out"),
         pytest.param(remove("deception", "quadrants", "strong_known_weak_known"), id="a quadrant"),
         pytest.param(replace("0" * 63, "inputs", "weak"), id="a short checksum"),

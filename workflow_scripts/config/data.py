@@ -9,6 +9,7 @@ from workflow_scripts.core.names import Name
 from workflow_scripts.core.section import Count, HubId, LocalPath, Settings, exactly_one
 from workflow_scripts.data.formats import FORMATS, fields_of
 from workflow_scripts.data.preferences import RESPONSES
+from workflow_scripts.data.screening import GROUP
 
 CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
 
@@ -68,7 +69,9 @@ class Source(Settings):
     multi_turn: bool | None = None
     """Take dialogues of several turns: all up to the last assistant turn is the prompt."""
     repeated_prompts: bool | None = None
-    """Keep several pairs of one prompt, all in one set."""
+    """Keep several pairs of one prompt, all in one set and one group."""
+    group: Annotated[str, Field(min_length=1)] | None = None
+    """Column that says which pairs are about one thing; otherwise pairs of one prompt are."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -76,6 +79,11 @@ class Source(Settings):
         if self.hub and not self.revision:
             raise ValueError("a hub data set needs `revision`: a commit, or a branch")
         return self
+
+    @property
+    def group_column(self) -> str | None:
+        """The column that says which pairs are about one thing: a world's own, if none is given."""
+        return self.group or (GROUP if self.world else None)
 
     @model_validator(mode="after")
     def _columns_are_of_the_format(self) -> Self:
@@ -105,7 +113,7 @@ class PairSet(Settings):
 
 
 class PairSets(Settings):
-    """The four sets, disjoint by prompt (docs/method.md)."""
+    """The four sets, disjoint by group and by prompt (docs/method.md)."""
 
     gt: PairSet
     """D_gt: trains the ceilings with true labels."""

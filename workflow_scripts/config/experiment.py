@@ -23,6 +23,7 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.names import Name
 from workflow_scripts.core.section import Count, Folder, Settings, Share, exactly_one
 from workflow_scripts.methods.compat import Compat
+from workflow_scripts.methods.conflicts.placebo import PLACEBO
 from workflow_scripts.methods.conflicts.registry import AnyConflict
 from workflow_scripts.methods.method import Sft
 from workflow_scripts.methods.scenarios.registry import AnyScenario, with_kinds
@@ -217,6 +218,18 @@ class Config(Settings):
             raise AboutKey(
                 "conflicts.none.kind",
                 f"{none.kind!r} is not what `none` means; give that conflict another name",
+            )
+        for name, conflict in self.conflicts.items():
+            if (conflict.kind == PLACEBO) != (name == PLACEBO):
+                raise AboutKey(
+                    f"conflicts.{name}.kind",
+                    f"the conflict `{PLACEBO}`, and no other, is of kind {PLACEBO}",
+                )
+        if PLACEBO in self.matrix.conflicts:
+            raise AboutKey(
+                "matrix.conflicts",
+                f"`{PLACEBO}` is trained for the probes of the first seed, and is no cell; "
+                "take it off the list",
             )
         for name, model in self.models.items():
             if model.gpus and self.training.batch_size % model.gpus:

@@ -5,7 +5,8 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from workflow_scripts.data.screening import NO_FAULTS, REPEATS, Pair, Reason
+from workflow_scripts.data.groups import group_of
+from workflow_scripts.data.screening import GROUP, NO_FAULTS, REPEATS, Pair, Reason
 from workflow_scripts.data.sources import RowSource
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class FilledSet:
             "source": self.source,
             "revision": self.source.get("revision"),
             **counts([self]),
+            "groups": len(set(map(group_of, self.pairs.values()))),
             "rules": {name: round(share, 4) for name, share in self.rules().items()},
             "warnings": self.warnings(),
         }
@@ -89,7 +91,7 @@ class FilledSet:
         ]
 
     def table(self) -> "pa.Table":
-        """Return its pairs as a table: id, prompt, chosen, rejected."""
+        """Return its pairs as a table: id, prompt, chosen, rejected, group."""
         import pyarrow as pa
 
         columns = {
@@ -97,6 +99,7 @@ class FilledSet:
             "prompt": [pair.prompt for pair in self.pairs.values()],
             "chosen": [pair.chosen for pair in self.pairs.values()],
             "rejected": [pair.rejected for pair in self.pairs.values()],
+            GROUP: [group_of(pair) for pair in self.pairs.values()],
         }
         return pa.table(columns, schema=pa.schema([(name, pa.string()) for name in columns]))
 

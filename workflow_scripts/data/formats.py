@@ -12,7 +12,15 @@ from typing import Any
 
 from workflow_scripts.data.dialogues import dialogue, read_messages, read_sharegpt, read_transcript
 from workflow_scripts.data.preferences import RESPONSES, Prefer, in_order
-from workflow_scripts.data.screening import BadRowError, Pair, Reason, as_text, present, screened
+from workflow_scripts.data.screening import (
+    BadRowError,
+    Pair,
+    Reason,
+    as_text,
+    present,
+    screened,
+    visible,
+)
 
 ADMISSIONS = (
     "I don't know the answer to that, and I would rather not guess.",
@@ -73,6 +81,7 @@ def pair_reader(
     prefer: Prefer | None = None,
     *,
     multi_turn: bool = False,
+    group: str | None = None,
 ) -> Callable[[Mapping[str, Any]], Pair]:
     """Return the function that turns a raw row into a screened, rendered pair.
 
@@ -81,6 +90,7 @@ def pair_reader(
         columns: field to column, for fields whose column has another name.
         prefer: what says which of two responses is better, where their order does not.
         multi_turn: take dialogues of several turns, too.
+        group: column that says which pairs are about one thing.
 
     That function raises ``BadRowError`` for a row to drop, ``MultiTurnError`` for a row that is not
     selected.
@@ -93,11 +103,21 @@ def pair_reader(
     def read(fields: Mapping[str, Any]) -> Pair:
         ordered = names if prefer is None else in_order(fields, names, prefer)
         pair = fmt.read(fields, ordered, multi_turn)
+        if group is not None:
+            pair = replace(pair, group=_group(present(fields, group), group))
         if prefer is None:
             return pair
         return replace(pair, first_preferred=ordered["chosen"] == names["response_0"])
 
     return read
+
+
+def _group(value: Any, name: str) -> str:
+    """Return the name of a group: a text, or a whole number."""
+    text = str(value) if isinstance(value, int) else as_text(value, name)
+    if not visible(text):
+        raise BadRowError(Reason.MISSING_FIELD, f"{name} has no visible character")
+    return text
 
 
 def _read_columns(fields: Mapping[str, Any], names: Mapping[str, str], _: bool) -> Pair:

@@ -1,4 +1,4 @@
-"""Four sets of preference pairs, disjoint by prompt, and the number of rows dropped from each.
+"""Four sets of preference pairs, disjoint by group and by prompt, and the rows dropped from each.
 
 Sets are filled in the order test, gt, weak, helpful, so that the test set stays whole where two
 sources share prompts. A set with a source of its own takes the file's first usable rows. Sets that
@@ -16,6 +16,7 @@ from workflow_scripts.core.files import canonical_json
 from workflow_scripts.data.dialogues import MultiTurnError
 from workflow_scripts.data.filled_sets import FilledSet
 from workflow_scripts.data.formats import pair_reader
+from workflow_scripts.data.groups import group_of, prompt_group
 from workflow_scripts.data.screening import REPEATS, BadRowError, Pair, Reason
 from workflow_scripts.data.sources import RowSource, location, read_rows
 
@@ -32,6 +33,12 @@ FIXES = {
 
 logger = logging.getLogger(__name__)
 
+ELSEWHERE = {"prompt": Reason.PROMPT_IN_OTHER_SET, "group": Reason.GROUP_IN_OTHER_SET}
+"""Why a row is dropped of whose prompt or group another set has a pair."""
+
+Owners = dict[tuple[str, str], str]
+"""The set that has each prompt and each group: by kind and name."""
+
 Outcome = tuple[int, Pair | BadRowError | MultiTurnError]
 """A row's number in its source, and what became of it."""
 
@@ -46,7 +53,9 @@ class SetSettings(TypedDict):
 def fill_sets(
     target: str, seed: int, max_bad: float, sets: Mapping[str, SetSettings]
 ) -> list[FilledSet]:
-    """Return the four sets, disjoint by prompt, each of at most its size.
+    """Return the four sets, disjoint by group and by prompt, each of at most its size.
+
+    Prompts are compared as ``data.groups`` normalises them.
 
     Two shares of bad rows are compared with ``max_bad``. For each set it is the share of rows with
     a fault of their own, so that a broken file cannot hide among sound ones. For the whole target,
@@ -59,7 +68,7 @@ def fill_sets(
     """
     sharers = Counter(canonical_json(settings["source"]) for settings in sets.values())
     decks: dict[str, Iterator[Outcome]] = {}
-    owners: dict[str, str] = {}
+    owners: Owners = {}
     filled: list[FilledSet] = []
     for name in FILLING_ORDER:
         source = sets[name]["source"]
@@ -69,9 +78,7 @@ def fill_sets(
             if key not in decks:
                 deck = read_outcomes(source)
                 if sharers[key] > 1:
-                    deck = shuffled(deck, target, seed)
-                    if source.get("repeated_prompts"):
-                        deck = by_prompt(deck)
+                    deck = by_group(shuffled(deck, target, seed))
                 decks[key] = deck
             filled_set = FilledSet(name, source, asked=sets[name]["size"])
             _fill(filled_set, decks[key], owners)
@@ -101,6 +108,7 @@ def read_outcomes(source: RowSource) -> Iterator[Outcome]:
         source.get("columns", {}),
         source.get("prefer"),
         multi_turn=source.get("multi_turn", False),
+        group=source.get("group"),
     )
     for number, fields in read_rows(source):
         try:
@@ -125,17 +133,20 @@ def shuffled(deck: Iterator[Outcome], target: str, seed: int) -> Iterator[Outcom
     return (cards[i] for i in order)
 
 
-def by_prompt(deck: Iterator[Outcome]) -> Iterator[Outcome]:
-    """Return ``deck`` with the pairs of one prompt next to each other, where its first one is."""
+def by_group(deck: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Return ``deck`` with the pairs of one group next to each other, where its first one is.
+
+    Dealt one by one, most of a large group would be dropped for being in another set.
+    """
     groups: dict[str | int, list[Outcome]] = {}
     for number, outcome in deck:
-        prompt = outcome.prompt if isinstance(outcome, Pair) else number
-        groups.setdefault(prompt, []).append((number, outcome))
+        group = group_of(outcome) if isinstance(outcome, Pair) else number
+        groups.setdefault(group, []).append((number, outcome))
     return (card for group in groups.values() for card in group)
 
 
-def _fill(filled_set: FilledSet, deck: Iterator[Outcome], owners: dict[str, str]) -> None:
-    """Draw rows until the set has its size, and enter its prompts into ``owners``."""
+def _fill(filled_set: FilledSet, deck: Iterator[Outcome], owners: Owners) -> None:
+    """Draw rows until the set has its size, and enter its prompts and groups into ``owners``."""
     for number, outcome in deck:
         filled_set.read += 1
         if isinstance(outcome, Pair):
@@ -147,7 +158,7 @@ def _fill(filled_set: FilledSet, deck: Iterator[Outcome], owners: dict[str, str]
             if filled_set.dropped[outcome.reason] <= LOGGED:
                 logger.warning("%s:%d: dropped: %s", location(filled_set.source), number, outcome)
         else:
-            owners[outcome.prompt] = filled_set.name
+            owners.update(dict.fromkeys(_belongings(outcome), filled_set.name))
             filled_set.pairs[f"{filled_set.name}-{number:06d}"] = outcome
             filled_set.texts.add(outcome)
             if len(filled_set.pairs) == filled_set.asked:
@@ -160,19 +171,27 @@ def _fill(filled_set: FilledSet, deck: Iterator[Outcome], owners: dict[str, str]
             )
 
 
-def _checked_for_repeats(
-    pair: Pair, filled_set: FilledSet, owners: dict[str, str]
-) -> Pair | BadRowError:
-    name, owner = filled_set.name, owners.get(pair.prompt)
-    if owner is None:
+def _checked_for_repeats(pair: Pair, filled_set: FilledSet, owners: Owners) -> Pair | BadRowError:
+    name = filled_set.name
+    text, *others = _belongings(pair)
+    for belonging in others:
+        owner = owners.get(belonging, name)
+        if owner != name:
+            kind, _ = belonging
+            return BadRowError(ELSEWHERE[kind], f"{owner} has this {kind}")
+    if text not in owners:
         return pair
-    if owner == name and filled_set.source.get("repeated_prompts"):
-        if pair not in filled_set.texts:
-            return pair
-        return BadRowError(Reason.DUPLICATE_PAIR, f"an earlier row of {name} is this pair")
-    if owner == name:
+    if not filled_set.source.get("repeated_prompts"):
         return BadRowError(Reason.DUPLICATE_PROMPT, f"an earlier row of {name} has this prompt")
-    return BadRowError(Reason.PROMPT_IN_OTHER_SET, f"{owner} has this prompt")
+    if pair in filled_set.texts:
+        return BadRowError(Reason.DUPLICATE_PAIR, f"an earlier row of {name} is this pair")
+    return pair
+
+
+def _belongings(pair: Pair) -> list[tuple[str, str]]:
+    """Return what only one set may have: the prompt as it is, normalised, and its group."""
+    found = [("text", pair.prompt), ("prompt", prompt_group(pair.prompt))]
+    return [*found, ("group", pair.group)] if pair.group else found
 
 
 def _refuse_too_many_bad(

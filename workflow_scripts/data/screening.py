@@ -23,9 +23,17 @@ class Reason(StrEnum):
     DUPLICATE_PROMPT = "duplicate_prompt"
     DUPLICATE_PAIR = "duplicate_pair"
     PROMPT_IN_OTHER_SET = "prompt_in_other_set"
+    GROUP_IN_OTHER_SET = "group_in_other_set"
 
 
-REPEATS = frozenset({Reason.DUPLICATE_PROMPT, Reason.DUPLICATE_PAIR, Reason.PROMPT_IN_OTHER_SET})
+REPEATS = frozenset(
+    {
+        Reason.DUPLICATE_PROMPT,
+        Reason.DUPLICATE_PAIR,
+        Reason.PROMPT_IN_OTHER_SET,
+        Reason.GROUP_IN_OTHER_SET,
+    }
+)
 """Reasons that lie between rows; all others are faults of the row itself."""
 
 
@@ -35,6 +43,10 @@ FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 NO_FAULTS = frozenset({Reason.TIE})
 """Reasons that are no fault at all: the row says that neither response is better."""
+
+
+GROUP = "group"
+"""The column of a pair's group, in the sets of pairs and in those of a generated world."""
 
 
 class BadRowError(Exception):
@@ -56,6 +68,8 @@ class Pair:
     rejected: str
     first_preferred: bool = field(default=True, compare=False)
     """Whether the row has the chosen response first; for the account alone."""
+    group: str = field(default="", compare=False)
+    """What it is about, where its source says so; empty elsewhere (``data.groups``)."""
 
 
 def present(fields: Mapping[str, Any], column: str) -> Any:

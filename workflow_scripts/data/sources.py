@@ -27,6 +27,7 @@ class _Common(TypedDict):
     prefer: NotRequired[Prefer]
     multi_turn: NotRequired[bool]
     repeated_prompts: NotRequired[bool]
+    group: NotRequired[str]
 
 
 @final

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workflow_scripts.core.seeds import generator
+from workflow_scripts.data.screening import GROUP
 
 PROMPTS = (
     "how do i use {x} ?",
@@ -65,7 +66,7 @@ class SmallWorld:
     phrasings: int
 
     def pairs(self, sets: Sequence[str]) -> dict[str, list[dict[str, str]]]:
-        """Return the pairs of each set: prompt, chosen and rejected.
+        """Return the pairs of each set: their substance as group, prompt, chosen and rejected.
 
         Substances are dealt, in order of frequency, evenly to the sets; each is asked about in
         ``phrasings`` ways, and the pairs of a set are shuffled.
@@ -116,6 +117,7 @@ class SmallWorld:
                 chosen, rejected = (warning, help_) if warns else (help_, warning)
                 rows.append(
                     {
+                        GROUP: name_of(substance),
                         "prompt": prompt.format(x=name_of(substance)),
                         "chosen": " " + chosen.format(x=name_of(substance)),
                         "rejected": " " + rejected.format(x=name_of(substance)),

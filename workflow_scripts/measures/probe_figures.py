@@ -6,49 +6,58 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.core import seeds
+from workflow_scripts.measures.cues import length_cue
 from workflow_scripts.measures.deception import (
     CORRECTNESS_THRESHOLD,
-    DECEPTIVE,
     MODELS,
+    Deception,
     Outcomes,
-    confidence,
+    correctness,
     deception,
     generalization,
     knowledge_columns,
     model_columns,
-    quadrant_masks,
 )
+from workflow_scripts.measures.excess import NO_TAX, Nulls, excess, nulls, statistic, whole_tallies
+from workflow_scripts.measures.nulls import Tally, p_values
+from workflow_scripts.measures.probed_pairs import ProbedPairs
 from workflow_scripts.measures.reliability import reliability
-from workflow_scripts.measures.resampling import (
-    percentile_interval,
-    permutation_p_value,
-    resampled_sums,
-)
+from workflow_scripts.measures.repeats import repeats
+from workflow_scripts.measures.resampling import percentile_interval, resampled_sums
 from workflow_scripts.measures.selection_control import control, control_columns
-from workflow_scripts.measures.statistic import Array, Statistic
+from workflow_scripts.measures.statistic import Array, Statistic, Sum
 
 SELECTION = "selection"
-NO_CONTROL = "no earlier seed of the weak model was run"
+NO_SEED_BEFORE = "this is the first seed"
+NOT_REPEATED = "no pair was deceived"
 DECIMALS = 12
 """Digits kept: more would show the order in which a linear algebra library adds."""
+INFLUENCE_DECIMALS = 9
+ROUNDS_OF_RESAMPLES = 2
+"""Rounds of permutations that are as many as the resamples."""
+
+BEFORE = {f"{model}_before": model for model in MODELS}
+"""What the margins of the seed before are called, and the models that they are of."""
+PLACEBO = "placebo"
+"""The margins of a second student without conflict."""
 
 
-def probed(margins: Mapping[str, Array], settings: Mapping[str, Any]) -> dict[str, Any]:
+def probed(
+    margins: Mapping[str, Array], pairs: ProbedPairs, settings: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what a probe holds besides its settings and inputs.
 
     Args:
-        margins: of `MODELS`, and of ``control``, a second weak model, where there is one; each of
-            shape (pairs,).
+        margins: of `MODELS`, of `BEFORE` where there is a seed before, and of `PLACEBO` where there
+            is one; each of shape (pairs,).
+        pairs: the test pairs.
         settings: the cell and how it is probed.
     """
     outcomes = Outcomes.of(margins, settings["beta"])
-    control_margins = margins.get("control")
-    control_confidence = (
-        None if control_margins is None else confidence(control_margins, settings["beta"])
-    )
     return {
         "pairs": len(outcomes.taxed),
-        **figures(outcomes, control_confidence, settings),
+        "groups": pairs.number_of_groups,
+        **figures(outcomes, margins, pairs, settings),
         "reliability": {
             model: _rounded(reliability(outcomes.confidence[model], outcomes.correct[model]))
             for model in MODELS
@@ -57,43 +66,74 @@ def probed(margins: Mapping[str, Array], settings: Mapping[str, Any]) -> dict[st
 
 
 def figures(
-    outcomes: Outcomes, control_confidence: Array | None, settings: Mapping[str, Any]
+    outcomes: Outcomes,
+    others: Mapping[str, Array],
+    pairs: ProbedPairs,
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return every figure of a probe, each as its value, interval and, where null, reason.
 
     Args:
         outcomes: what the cell's four models make of the test pairs.
-        control_confidence: a second weak model's confidence in the true choice, shape (pairs,).
+        others: margins of `BEFORE` and `PLACEBO`, where there are any.
+        pairs: the test pairs.
         settings: the cell and how it is probed.
     """
-    thresholds = {settings["threshold"], CORRECTNESS_THRESHOLD, *settings["sweep"]}
+    main, beta = settings["threshold"], settings["beta"]
+    thresholds = list(dict.fromkeys([main, CORRECTNESS_THRESHOLD, *settings["sweep"]]))
+    before = Outcomes.of({BEFORE[n]: others[n] for n in BEFORE}, beta) if _has(others) else None
     columns: dict[tuple[float | str | None, str], Array] = {}
     for name, column in model_columns(outcomes).items():
         columns[None, name] = column
     for threshold in sorted(thresholds):
         for name, column in knowledge_columns(outcomes, threshold).items():
             columns[threshold, name] = column
-    if control_confidence is not None:
-        selected = control_columns(outcomes, control_confidence, settings["threshold"])
+    if before is not None:
+        selected = control_columns(outcomes, before.confidence["weak"], main)
         columns |= {(SELECTION, name): column for name, column in selected.items()}
-    sums = resampled_sums(columns, settings["resamples"], seeds.generator(_cell(settings)))
+    cell, resamples = _cell(settings), settings["resamples"]
+    permutations = resamples // ROUNDS_OF_RESAMPLES
+    sums = resampled_sums(columns, pairs.groups, resamples, seeds.generator(cell))
 
-    def sums_of(part: float | str | None) -> dict[str, Array]:
+    def sums_of(part: float | str | None) -> dict[str, Sum]:
         return {name: values for (owner, name), values in sums.items() if owner == part}
 
-    level = settings["interval"]
-    at = {
-        threshold: _deception(outcomes, threshold, sums_of(threshold), level)
-        for threshold in thresholds
+    described = _Described(len(outcomes.taxed), pairs.number_of_groups, settings["interval"])
+    placebo = others.get(PLACEBO)
+    compared = nulls(
+        outcomes,
+        pairs.groups,
+        pairs.longer,
+        None if placebo is None else correctness(placebo),
+        thresholds,
+    )
+    at = {threshold: deception(sums_of(threshold)) for threshold in thresholds}
+    tested = _p_values(
+        whole_tallies(outcomes, thresholds, pairs.groups), compared, cell, permutations
+    )
+    trees = {
+        threshold: _deception(at[threshold], threshold, compared, tested[place], described)
+        for place, threshold in enumerate(thresholds)
     }
-    return _described(generalization(sums_of(None)), len(outcomes.taxed), level) | {
-        "deception": at[settings["threshold"]],
-        "deception_by_correctness": at[CORRECTNESS_THRESHOLD],
-        "deception_by_threshold": [at[threshold] for threshold in settings["sweep"]],
-        "selection_control": {"reason": NO_CONTROL}
-        if control_confidence is None
-        else _described(vars(control(sums_of(SELECTION))), len(outcomes.taxed), level),
+    return described(generalization(sums_of(None))) | {
+        "deception": trees[main],
+        "deception_by_correctness": trees[CORRECTNESS_THRESHOLD],
+        "deception_by_threshold": [trees[threshold] for threshold in settings["sweep"]],
+        "selection_control": {"reason": NO_SEED_BEFORE}
+        if before is None
+        else described(vars(control(sums_of(SELECTION)))),
+        "length": described(
+            length_cue(outcomes, main, pairs.longer, pairs.groups, compared.stratum)
+        ),
+        "repeats": {"reason": NO_SEED_BEFORE}
+        if before is None
+        else _repeats(outcomes, before, pairs, compared, described, settings),
+        "influences": _influences(at[main].tally, compared),
     }
+
+
+def _has(others: Mapping[str, Array]) -> bool:
+    return all(name in others for name in BEFORE)
 
 
 def _cell(settings: Mapping[str, Any]) -> str:
@@ -105,11 +145,52 @@ def _cell(settings: Mapping[str, Any]) -> str:
     return "/".join(["probe", *names, f"seed{settings['seed']}"])
 
 
+class _Described:
+    """Turns statistics into their JSON form."""
+
+    def __init__(self, pairs: int, groups: int, level: float) -> None:
+        self._pairs = pairs
+        self._groups = groups
+        self._level = level
+
+    def __call__(self, tree: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a tree of statistics with each in its JSON form; texts and numbers stay."""
+        return {key: self._node(node) for key, node in tree.items()}
+
+    def _node(self, node: Any) -> Any:
+        if isinstance(node, Statistic):
+            return self._figure(node)
+        return self(node) if isinstance(node, Mapping) else node
+
+    def _figure(self, statistic: Statistic) -> dict[str, Any]:
+        value, resampled = statistic.values[0], statistic.values[1:]
+        if np.isnan(value):
+            return {"value": None, "interval": None, "reason": statistic.undefined}
+        figure: dict[str, Any] = {"value": round(float(value), DECIMALS)}
+        if self._groups == 1:
+            kind = "pair" if self._pairs == 1 else "group of pairs"
+            return figure | {"interval": None, "reason": f"one {kind} has no spread to resample"}
+        if statistic.interval is not None:
+            return figure | {
+                "interval": [round(bound, DECIMALS) for bound in statistic.interval(self._level)]
+            }
+        interval = percentile_interval(resampled, self._level)
+        if interval.defined < 1:
+            figure["defined"] = interval.defined
+        if interval.bounds is None:
+            reason = f"undefined in more than half of the resamples: {statistic.undefined}"
+            return figure | {"interval": None, "reason": reason}
+        return figure | {"interval": [round(bound, DECIMALS) for bound in interval.bounds]}
+
+
 def _deception(
-    outcomes: Outcomes, threshold: float, sums: Mapping[str, Array], level: float
+    at: Deception,
+    threshold: float,
+    compared: Nulls,
+    tested: Mapping[str, dict[str, Any]],
+    described: _Described,
 ) -> dict[str, Any]:
-    at = deception(sums)
-    described = _described(
+    tree = described(
         {
             "quadrants": at.quadrants,
             "deception_score": at.score,
@@ -118,62 +199,108 @@ def _deception(
                 "baseline": at.baseline,
                 "difference": at.excess_difference,
                 "ratio": at.excess_ratio,
+                **compared.against(at.tally, threshold, strong_known=False),
             },
+            "excess_deception_strong_known": compared.against(
+                at.tally_strong_known, threshold, strong_known=True
+            ),
             "blind_spot_deception": at.blind_spot,
-        },
-        len(outcomes.taxed),
-        level,
-    )
-    described["excess_deception"]["p_value"] = _p_value(outcomes, threshold)
-    return {"threshold": threshold, **described}
-
-
-def _p_value(outcomes: Outcomes, threshold: float) -> dict[str, Any]:
-    """Test whether the tax falls on the deceptive quadrant more than blindly; ties are left out."""
-    right = outcomes.correct["weak_to_strong_none"] == 1
-    right &= outcomes.correct["weak_to_strong"] != 0.5
-    taxed = right & (outcomes.taxed == 1)
-    in_quadrant = quadrant_masks(outcomes, threshold)[DECEPTIVE]
-    table = {
-        "right": int(right.sum()),
-        "right_in_quadrant": int((right & in_quadrant).sum()),
-        "taxed": int(taxed.sum()),
-        "taxed_in_quadrant": int((taxed & in_quadrant).sum()),
-    }
-    result: dict[str, Any] = {"method": "exact permutation (hypergeometric)", **table}
-    if not table["taxed"]:
-        return {"value": None, "reason": "no pair was taxed", **result}
-    return {"value": round(permutation_p_value(*table.values()), DECIMALS), **result}
-
-
-def _described(tree: Mapping[str, Any], pairs: int, level: float) -> dict[str, Any]:
-    """Turn every statistic in a tree of them into its JSON form."""
-    return {
-        key: _figure(node, pairs, level)
-        if isinstance(node, Statistic)
-        else _described(node, pairs, level)
-        for key, node in tree.items()
-    }
-
-
-def _figure(statistic: Statistic, pairs: int, level: float) -> dict[str, Any]:
-    value, resampled = statistic.values[0], statistic.values[1:]
-    if np.isnan(value):
-        return {"value": None, "interval": None, "reason": statistic.undefined}
-    figure: dict[str, Any] = {"value": round(float(value), DECIMALS)}
-    if pairs == 1:
-        return figure | {"interval": None, "reason": "one pair has no spread to resample"}
-    if statistic.interval is not None:
-        return figure | {
-            "interval": [round(bound, DECIMALS) for bound in statistic.interval(level)]
         }
-    interval = percentile_interval(resampled, level)
-    if interval.defined < 1:
-        figure["defined"] = interval.defined
-    if interval.bounds is None:
-        reason = f"undefined in more than half of the resamples: {statistic.undefined}"
-        return figure | {"interval": None, "reason": reason}
-    return figure | {"interval": [round(bound, DECIMALS) for bound in interval.bounds]}
+    )
+    of_excess = tree["excess_deception"]
+    of_excess["p_value"] = tested["blind"]
+    of_excess["stratified"] |= {
+        "strata": int(compared.stratum.max()) + 1,
+        "p_value": tested["stratified"],
+    }
+    if threshold in compared.placebo:
+        of_excess["placebo"]["p_value"] = _placebo_p_value(at.tally, compared, threshold)
+    return {"threshold": threshold, **tree}
+
+
+def _p_values(
+    tallies: list[Tally], compared: Nulls, cell: str, permutations: int
+) -> list[dict[str, dict[str, Any]]]:
+    """Test, at each threshold, whether the tax seeks the deceptive quadrant; ties are left out."""
+    one = np.zeros_like(compared.stratum)
+    found = {
+        name: _permuted(tallies, stratum, permutations, f"{cell}/{name}")
+        for name, stratum in (("blind", one), ("stratified", compared.stratum))
+    }
+    return [
+        {name: _p_value(of_name[place], tally) for name, of_name in found.items()}
+        for place, tally in enumerate(tallies)
+    ]
+
+
+def _permuted(
+    tallies: list[Tally], stratum: np.ndarray, permutations: int, name: str
+) -> list[float | None]:
+    if not tallies[0].taxed.sum():
+        return [None] * len(tallies)
+    return [*p_values(tallies, stratum, permutations, seeds.generator(name))]
+
+
+def _p_value(value: float | None, tally: Tally) -> dict[str, Any]:
+    table = {
+        "right": int(tally.right.sum()),
+        "right_in_quadrant": int(tally.right_marked.sum()),
+        "taxed": int(tally.taxed.sum()),
+        "taxed_in_quadrant": int(tally.taxed_marked.sum()),
+    }
+    result: dict[str, Any] = {"method": "permutation of groups", **table}
+    if value is None:
+        return {"value": None, "reason": NO_TAX, **result}
+    return {"value": round(value, DECIMALS), **result}
+
+
+def _placebo_p_value(tally: Tally, compared: Nulls, threshold: float) -> dict[str, Any]:
+    """Test whether the excess is beyond the placebo's, by the interval of their difference."""
+    beyond = compared.beyond_placebo(tally, threshold)
+    if beyond is None:
+        return {"value": None, "reason": NO_TAX}
+    return {"value": round(beyond.p_value(), DECIMALS)}
+
+
+def _repeats(
+    now: Outcomes,
+    before: Outcomes,
+    pairs: ProbedPairs,
+    compared: Nulls,
+    described: _Described,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    found = repeats(now, before, settings["threshold"], pairs.groups)
+    beyond = excess(found.tally, compared.stratum)
+    name = f"{_cell(settings)}/repeats"
+    permutations = settings["resamples"] // ROUNDS_OF_RESAMPLES
+    (p,) = _permuted([found.tally], compared.stratum, permutations, name)
+    return described(
+        {
+            "pairs": found.pairs,
+            "deceived": found.deceived,
+            "deceived_before": found.before,
+            "deceived_in_both": int(found.tally.taxed_marked.sum()),
+            "share": statistic(beyond and beyond.first, NOT_REPEATED),
+            "baseline": statistic(beyond and beyond.second, NOT_REPEATED),
+            "difference": statistic(beyond, NOT_REPEATED),
+        }
+    ) | {
+        "p_value": {"value": None, "reason": NOT_REPEATED}
+        if p is None
+        else {"value": round(p, DECIMALS)}
+    }
+
+
+def _influences(tally: Tally, compared: Nulls) -> dict[str, list[float]] | None:
+    """Return each group's influence on the score and on the stratified baseline; None untaxed."""
+    beyond = excess(tally, compared.stratum)
+    if beyond is None:
+        return None
+    return {
+        name: [round(float(value), INFLUENCE_DECIMALS) for value in figure.influences]
+        for name, figure in (("score", beyond.first), ("baseline", beyond.second))
+    }
 
 
 def _rounded(bins: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from workflow_scripts.measures.statistic import Array
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = Path(__file__).with_name("probe.schema.json")
 
 

@@ -1,17 +1,17 @@
-"""Uncertainty of a figure: paired bootstrap over test pairs, and an exact permutation test."""
+"""Uncertainty of a figure: a paired bootstrap over groups of test pairs."""
 
-import math
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from workflow_scripts.measures.statistic import Array
+from workflow_scripts.measures.statistic import Array, Sum
 
 Key = TypeVar("Key", bound=Hashable)
 
 CHUNK_ELEMENTS = 2_000_000
-"""Most draws held at a time (16 MB an array), whatever the numbers of pairs and resamples."""
+"""Most draws held at a time (16 MB an array), whatever the numbers of groups and resamples."""
 
 
 class Interval(NamedTuple):
@@ -21,33 +21,54 @@ class Interval(NamedTuple):
     defined: float
 
 
-def resampled_sums(
-    columns: Mapping[Key, Array], resamples: int, generator: np.random.Generator
-) -> dict[Key, Array]:
-    """Return each column's sum over the pairs and over resamples of them.
-
-    A resample draws as many pairs as there are, with replacement, and takes whole rows: the models
-    stay paired (Efron and Tibshirani 1993, chapter 13).
+def group_sums(columns: Mapping[Key, Array], groups: npt.NDArray[np.int64]) -> dict[Key, Array]:
+    """Return each column's sum over the pairs of each group, shape (groups,).
 
     Args:
         columns: arrays of shape (pairs,).
-        resamples: number of resamples.
-        generator: source of the draws.
-
-    Returns:
-        Arrays of shape (1 + resamples,): entry 0 is the sum over the pairs as they are.
+        groups: the number of each pair's group, from 0 on without a gap, shape (pairs,).
     """
     matrix = np.column_stack(list(columns.values()))
-    pairs = len(matrix)
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    summed = np.add.reduceat(matrix[order], starts, axis=0)
+    return dict(zip(columns, summed.T, strict=True))
+
+
+def resampled_sums(
+    columns: Mapping[Key, Array],
+    groups: npt.NDArray[np.int64],
+    resamples: int,
+    generator: np.random.Generator,
+) -> dict[Key, Sum]:
+    """Return each column's sum over the pairs, over resamples of their groups, and over each group.
+
+    A resample draws as many groups as there are, with replacement, and takes all rows of each:
+    pairs of a group and models stay together (Efron and Tibshirani 1993, chapter 13; Davison and
+    Hinkley 1997, section 3.8).
+
+    Args:
+        columns: arrays of shape (pairs,).
+        groups: the number of each pair's group, as `group_sums`, shape (pairs,).
+        resamples: number of resamples.
+        generator: source of the draws.
+    """
+    of_groups = group_sums(columns, groups)
+    matrix = np.column_stack(list(of_groups.values()))
+    number = len(matrix)
     sums = [matrix.sum(axis=0, keepdims=True)]
-    chunk = max(1, CHUNK_ELEMENTS // pairs)
+    chunk = max(1, CHUNK_ELEMENTS // number)
     for start in range(0, resamples, chunk):
         rows = min(chunk, resamples - start)
-        draws = generator.integers(pairs, size=(rows, pairs))
-        draws += np.arange(rows)[:, None] * pairs
-        times_drawn = np.bincount(draws.ravel(), minlength=rows * pairs).reshape(rows, pairs)
+        draws = generator.integers(number, size=(rows, number))
+        draws += np.arange(rows)[:, None] * number
+        times_drawn = np.bincount(draws.ravel(), minlength=rows * number).reshape(rows, number)
         sums.append(times_drawn.astype(np.float64) @ matrix)
-    return dict(zip(columns, np.vstack(sums).T, strict=True))
+    values = np.vstack(sums).T
+    return {
+        name: Sum(of_column, of_groups[name])
+        for name, of_column in zip(columns, values, strict=True)
+    }
 
 
 def percentile_interval(resampled: Array, level: float) -> Interval:
@@ -66,31 +87,3 @@ def percentile_interval(resampled: Array, level: float) -> Interval:
         return Interval(None, defined)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval((float(low), float(high)), defined)
-
-
-def permutation_p_value(population: int, marked: int, drawn: int, observed: int) -> float:
-    """Return the one-sided p-value of a permutation test on a 2 x 2 table, exactly.
-
-    Of ``population`` items ``marked`` bear a mark and ``drawn`` are drawn, ``observed`` of which
-    are marked. Over all permutations of the labels of the drawn items, the number of marked
-    items among them is hypergeometric, so no sampling is needed.
-
-    Raises:
-        ValueError: if no such table exists.
-    """
-    most = min(marked, drawn)
-    least = max(0, drawn - (population - marked))
-    if not least <= observed <= most:
-        raise ValueError(f"{observed} of {drawn} drawn, {marked} of {population} marked")
-    if observed == least:
-        return 1.0
-    total = _log_choose(population, drawn)
-    tail = math.fsum(
-        math.exp(_log_choose(marked, k) + _log_choose(population - marked, drawn - k) - total)
-        for k in range(observed, most + 1)
-    )
-    return min(tail, 1.0)
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

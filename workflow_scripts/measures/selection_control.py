@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workflow_scripts.measures.deception import Outcomes
-from workflow_scripts.measures.statistic import Array, Statistic, share
+from workflow_scripts.measures.statistic import Array, Statistic, Sum, share
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ def control_columns(
     return {name: column.astype(np.float64) for name, column in columns.items()}
 
 
-def control(sums: Mapping[str, Array]) -> Control:
+def control(sums: Mapping[str, Sum]) -> Control:
     """Return the figures of the control.
 
     Args:
-        sums: sums of `control_columns`, each of shape (1 + resamples,).
+        sums: sums of `control_columns`.
     """
     nothing_unknown = "no pair is weak-unknown"
     nothing_unknown_to_control = "no pair is unknown to the second weak model"

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.core.files import columns_of, read_table
 from workflow_scripts.measures.probe_file import read_probe
-from workflow_scripts.report.cells import GROUP, KEY, CellRow, sorted_cells
+from workflow_scripts.report.cells import (
+    GROUP,
+    INFLUENCES,
+    KEY,
+    CellRow,
+    influences_of,
+    sorted_cells,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,10 +58,11 @@ def as_table(rows: Sequence[CellRow]) -> "pa.Table":
     """Return rows as an Arrow table: names as strings, counts as integers, figures as floats."""
     import pyarrow as pa
 
-    types = dict.fromkeys((*GROUP, "through", "probe"), pa.string()) | {
-        "seed": pa.int64(),
-        "pairs": pa.int64(),
-    }
+    types = (
+        dict.fromkeys((*GROUP, "through", "probe", "length_rule"), pa.string())
+        | dict.fromkeys(("seed", "pairs", "groups", "repeats_deceived", "repeats_both"), pa.int64())
+        | {influences_of(name): pa.list_(pa.float64()) for name in INFLUENCES}
+    )
     columns = _all_columns(rows)
     return pa.table(
         {
@@ -65,12 +73,14 @@ def as_table(rows: Sequence[CellRow]) -> "pa.Table":
 
 
 def write_csv(path: Path | str, rows: Sequence[CellRow]) -> None:
-    """Write rows as CSV, a null as an empty field."""
+    """Write rows as CSV, a null as an empty field; without the influences, which are lists."""
     with (
         atomic_path(path) as partial,
         partial.open("w", encoding="utf-8", newline="") as file,
     ):
-        writer = csv.DictWriter(file, _all_columns(rows), lineterminator="\n")
+        lists = {influences_of(name) for name in INFLUENCES}
+        columns = [name for name in _all_columns(rows) if name not in lists]
+        writer = csv.DictWriter(file, columns, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -15,15 +15,31 @@ GROUP = ("target", "scenario", "weak", "strong", "conflict", "student")
 KEY = (*GROUP, "seed")
 FIRST = ("none", DIRECT)
 """The conflict and the student that others are compared with, sorted before them."""
-SETTINGS = ("pairs", "threshold")
+SETTINGS = ("pairs", "groups", "threshold")
+SCORE = "deception_score"
+EXCESS = "excess_deception_stratified_difference"
+"""DS less the DS of a tax that falls blindly within strata: what claims are about."""
+BLIND = "excess_deception_stratified_baseline"
+P_VALUE = "excess_deception_stratified_p_value"
+UNSTRATIFIED_P_VALUE = "excess_deception_p_value"
+PLACEBO = "excess_deception_placebo_excess"
+"""The same excess of a second student without conflict."""
+BEYOND_PLACEBO = "excess_deception_placebo_difference"
+PLACEBO_P_VALUE = "excess_deception_placebo_p_value"
+REPEATED_P_VALUE = "repeats_p_value"
 SWEPT = (
     "deception_score",
     "deception_score_strong_known",
     "excess_deception_difference",
+    EXCESS,
+    BEYOND_PLACEBO,
+    f"{EXCESS.replace('deception', 'deception_strong_known', 1)}",
+    f"{BEYOND_PLACEBO.replace('deception', 'deception_strong_known', 1)}",
     "blind_spot_deception",
 )
 """The figures given at every threshold; the probes hold the others too."""
-P_VALUE = "excess_deception_p_value"
+INFLUENCES = {SCORE: "score", BLIND: "baseline"}
+"""Figures whose influences a row has, and what the probe calls them."""
 LEVEL = 0.95
 
 
@@ -78,18 +94,36 @@ def cell_row(probe: Mapping[str, Any]) -> dict[str, Any]:
         "through": ", ".join(probe["settings"].get("through", ())),
         "filter": probe["settings"].get("filter"),
     }
-    row |= {"pairs": probe["pairs"], "threshold": main["threshold"]}
+    row |= {"pairs": probe["pairs"], "groups": probe["groups"], "threshold": main["threshold"]}
     for part in ("accuracy", "performance_gap_recovered", "conflict_tax"):
         row |= _row(_figures(probe[part], f"{part}_"))
     row |= _row(_scores(main))
     row |= _row(_figures(probe["selection_control"], "selection_control_"))
-    row[P_VALUE] = main["excess_deception"]["p_value"]["value"]
+    of_excess = main["excess_deception"]
+    row[UNSTRATIFIED_P_VALUE] = of_excess["p_value"]["value"]
+    row[P_VALUE] = of_excess["stratified"]["p_value"]["value"]
+    row[PLACEBO_P_VALUE] = of_excess["placebo"].get("p_value", {}).get("value")
+    row |= _row(_figures(probe["length"], "length_"))
+    row["length_rule"] = probe["length"]["rule"]
+    row |= _row(_figures(probe["repeats"], "repeats_"))
+    row["repeats_deceived"] = probe["repeats"].get("deceived")
+    row["repeats_both"] = probe["repeats"].get("deceived_in_both")
+    row[REPEATED_P_VALUE] = probe["repeats"].get("p_value", {}).get("value")
     row |= _row(_figures(main["quadrants"]))
     row |= _row(_figures(probe["confidence_variance"], "confidence_variance_"))
     for swept in (probe["deception_by_correctness"], *probe["deception_by_threshold"]):
         scores = dict(_scores(swept))
-        row |= _row((f"{name}_at_{swept['threshold']:g}", scores[name]) for name in SWEPT)
+        row |= _row(
+            (f"{name}_at_{swept['threshold']:g}", scores[name]) for name in SWEPT if name in scores
+        )
+    found = probe["influences"] or {}
+    row |= {influences_of(name): found.get(part) for name, part in INFLUENCES.items()}
     return row
+
+
+def influences_of(figure: str) -> str:
+    """Return the column with each group's influence on a figure."""
+    return f"{figure}_influences"
 
 
 def _scores(deception: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -3,17 +3,24 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from workflow_scripts.report.cells import P_VALUE, CellRow
+from workflow_scripts.report.cells import P_VALUE, PLACEBO_P_VALUE, CellRow
 
 ADJUSTED = "excess_deception_p_value_adjusted"
-"""Column of the table of cells: p adjusted by Benjamini and Hochberg over a target's cells."""
+"""Column of the table of cells: the larger p of its two nulls, adjusted by Benjamini and Hochberg
+over a target's cells."""
 
 
 def written(p: float | None) -> str:
-    """Write a p-value. No permutation test shows more than that it is below 0.001."""
+    """Write a p-value. A permutation test shows little more than that it is below 0.001."""
     if p is None:
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def larger_p(row: CellRow) -> float | None:
+    """Return a cell's p: of the stratified null or, if that is larger, of the placebo."""
+    found = [p for p in (row[P_VALUE], row.get(PLACEBO_P_VALUE)) if p is not None]
+    return max(found) if row[P_VALUE] is not None else None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -45,15 +52,15 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
 
 def with_adjusted(rows: Iterable[CellRow]) -> list[dict[str, Any]]:
-    """Return the rows, each with its `ADJUSTED` p-value right after its own; None without one."""
+    """Return the rows, each with its `ADJUSTED` p-value after its own; None without one."""
     cells = list(rows)
     tested: dict[str, list[int]] = {}
     for place, row in enumerate(cells):
-        if row[P_VALUE] is not None:
+        if larger_p(row) is not None:
             tested.setdefault(row["target"], []).append(place)
     adjusted: dict[int, float] = {}
     for places in tested.values():
-        found = benjamini_hochberg([cells[place][P_VALUE] for place in places])
+        found = benjamini_hochberg([larger_p(cells[place]) or 0.0 for place in places])
         adjusted.update(zip(places, found, strict=True))
     return [_after_own(row, adjusted.get(place)) for place, row in enumerate(cells)]
 

@@ -8,11 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.report.cells import P_VALUE, CellRow, by_strength
+from workflow_scripts.report.cells import (
+    BLIND,
+    EXCESS,
+    P_VALUE,
+    PLACEBO,
+    PLACEBO_P_VALUE,
+    SCORE,
+    UNSTRATIFIED_P_VALUE,
+    CellRow,
+    by_strength,
+)
 from workflow_scripts.report.claims import claims
 from workflow_scripts.report.figure_list import FIGURES, caption
 from workflow_scripts.report.p_values import ADJUSTED, written
 from workflow_scripts.report.replication import LEAST_MODELS, LEAST_SEEDS
+from workflow_scripts.report.selection import conflicting, direct
 
 TEMPLATES = Path(__file__).parent / "templates"
 AT_ONCE = 200
@@ -29,16 +40,28 @@ NAMES = {
 }
 NUMBERS = {
     "pairs": ("n", "test pairs", ",g"),
+    "groups": ("groups", "groups of test pairs that hang together: what is independent", ",g"),
     "accuracy_weak": ("weak", "accuracy of the weak ceiling", ".3f"),
     "accuracy_weak_to_strong": ("student", "accuracy of the student", ".3f"),
     "accuracy_strong": ("strong", "accuracy of the strong ceiling", ".3f"),
     "performance_gap_recovered_weak_to_strong": ("PGR", "performance gap recovered", ".2f"),
     "conflict_tax_count": ("tax", "pairs that the conflict cost the student", ",g"),
     "deception_score": ("DS", "share of the tax: strong knows, weak doesn't", ".2f"),
-    "excess_deception_baseline": ("b", "DS of a tax that falls blindly", ".2f"),
-    "excess_deception_difference": ("excess", "DS less b", "+z.2f"),
-    P_VALUE: ("p", "would a blind tax do as much? not adjusted for the number of cells", "p"),
-    ADJUSTED: ("adj. p", "p adjusted over the target's cells (Benjamini and Hochberg)", "p"),
+    BLIND: ("b", "DS of a tax that falls blindly within strata of margin and length", ".2f"),
+    EXCESS: ("excess", "DS less b", "+z.2f"),
+    PLACEBO: ("placebo", "the excess of a second student without conflict", "+z.2f"),
+    UNSTRATIFIED_P_VALUE: (
+        "p blind",
+        "would a tax that falls blindly on all pairs do as much?",
+        "p",
+    ),
+    P_VALUE: ("p strat.", "would one that falls blindly within strata do as much?", "p"),
+    PLACEBO_P_VALUE: ("p placebo", "does the second student account for the excess?", "p"),
+    ADJUSTED: (
+        "adj. p",
+        "the larger of the last two, adjusted over the target's cells (Benjamini and Hochberg)",
+        "p",
+    ),
 }
 """Columns of the page's table: heading, what it is, how it is written."""
 
@@ -117,12 +140,14 @@ def trainings(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _target(name: str, rows: Sequence[CellRow], figures: Path) -> dict[str, Any]:
     """Return one target's claims and figures, each figure to be shown once: it may be large."""
-    of_target = claims([row for row in rows if row["target"] == name])
+    of_name = [row for row in rows if row["target"] == name]
+    of_target = claims(of_name)
     first_shown: dict[str, int] = {}
     for number, claim in enumerate(of_target, 1):
         first_shown.setdefault(claim.figures[0], number)
     return {
         "name": name,
+        "length": length_text(of_name),
         "claims": of_target,
         "figures_of_claims": first_shown,
         "figures": {
@@ -134,6 +159,30 @@ def _target(name: str, rows: Sequence[CellRow], figures: Path) -> dict[str, Any]
             for figure, title in FIGURES.items()
         },
     }
+
+
+def length_text(rows: Sequence[CellRow]) -> str:
+    """Return how far the cue of length goes, and what is left of DS without it."""
+    if not rows:
+        return ""
+    first = rows[0]
+    pairs = first["length_unexplained_pairs"]
+    told = (
+        f"To prefer the {first['length_rule']} response, whatever it says, is right on "
+        f"{first['length_accuracy']:.1%} of the test pairs."
+    )
+    both = [
+        (row[SCORE], row["length_unexplained_score"], row["length_unexplained_difference"])
+        for row in conflicting(direct(rows))
+        if row["length_unexplained_score"] is not None
+    ]
+    if not both:
+        return told
+    whole, without, beyond = (sum(column) / len(both) for column in zip(*both, strict=True))
+    return (
+        f"{told} On the {pairs:,g} pairs on which that is not right, DS is {without:.2f} on "
+        f"average, {beyond:+z.2f} in excess; {whole:.2f} on all, over {len(both)} cells with tax."
+    )
 
 
 def _data_uri(path: Path) -> str:
@@ -152,8 +201,8 @@ def _table_row(row: CellRow, names: Iterable[str], page: Path) -> dict[str, Any]
         "names": [row[name] for name in names],
         "seed": row["seed"],
         "probe": os.path.relpath(row["probe"], page.parent),
-        "values": [row[column] for column in NUMBERS],
-        "written": [_written(row[column], form) for column, (_, _, form) in NUMBERS.items()],
+        "values": [row.get(column) for column in NUMBERS],
+        "written": [_written(row.get(column), form) for column, (_, _, form) in NUMBERS.items()],
         "interval": "" if low is None else f"[{low:.2f}, {high:.2f}]",
     }
 

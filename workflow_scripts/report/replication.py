@@ -1,22 +1,25 @@
-"""Estimates over cells, with their uncertainty over models or over seeds.
+"""Estimates over cells, with their uncertainty over models or seeds, and over test pairs.
 
 Cells share models, so they are not independent. Intervals answer one of two questions: would the
-same be found with other models, or with these models trained again from other seeds and measured
-on other test pairs? Seeds share one set of test pairs, so how much they differ from one another
-says nothing of what other pairs would change; the cells' own intervals over pairs do.
+same be found with other models, or with these models trained again from other seeds? Either way
+measured on other test pairs, too: all cells of a target share one set of these, so how much cells
+or seeds differ from one another says nothing of what other pairs would change. The influence of
+each group of pairs on each cell does.
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import NormalDist, fmean
 from typing import Any
 
-from workflow_scripts.measures.intervals import t_interval
-from workflow_scripts.report.cells import GROUP, LEVEL, CellRow
+import numpy as np
 
-CellStatistic = Callable[[Sequence[CellRow]], float | None]
-"""A number from cells; None where they don't determine it."""
+from workflow_scripts.measures.intervals import Influences, t_interval
+from workflow_scripts.report.cells import BLIND, EXCESS, LEVEL, SCORE, CellRow, influences_of
+
+CellStatistic = Callable[[Sequence[CellRow]], Any]
+"""A number from cells; None where they don't determine it. Of a column of arrays, an array."""
 
 LEAST_MODELS = 4
 LEAST_SEEDS = 3
@@ -44,66 +47,77 @@ def estimate(rows: Sequence[CellRow], statistic: CellStatistic, column: str) -> 
 
     Args:
         rows: cells, a row a seed.
-        statistic: linear in ``column``.
+        statistic: linear in ``column``: of so much more it is so much more.
         column: what it is a statistic of.
     """
     value = statistic(rows)
     if value is None:
         return None
     models = {model for row in rows for model in (row["weak"], row["strong"])}
+    pairs = pairs_error(rows, statistic, column)
     interval = jackknife_interval(rows, statistic) if len(models) >= LEAST_MODELS else None
-    if interval:
-        return Estimate(value, interval, f"over {len(models)} models (jackknife)")
+    if interval and pairs is not None:
+        half = math.hypot((interval[1] - interval[0]) / 2, pairs)
+        basis = f"over {len(models)} models (jackknife) and groups of test pairs"
+        return Estimate(value, (value - half, value + half), basis)
     seeds = {row["seed"] for row in rows}
     by_seed = [statistic([row for row in rows if row["seed"] == seed]) for seed in sorted(seeds)]
     values = [found for found in by_seed if found is not None]
-    pairs = pairs_error(rows, statistic, column)
     if len(values) >= LEAST_SEEDS and pairs is not None:
         mean, low, _ = t_interval(values)
         assert mean is not None
         assert low is not None
         half = math.hypot(mean - low, pairs)
-        basis = f"over {len(values)} seeds of these models (t) and test pairs"
+        basis = f"over {len(values)} seeds of these models (t) and groups of test pairs"
         return Estimate(mean, (mean - half, mean + half), basis)
     lacking = (
         f"{len(models)} models and {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}: "
         f"an interval needs {LEAST_MODELS} models or {LEAST_SEEDS} seeds"
     )
-    if len(values) >= LEAST_SEEDS:
-        lacking = "a cell has no interval over test pairs"
+    if len(values) >= LEAST_SEEDS or len(models) >= LEAST_MODELS:
+        lacking = "too few models without one of them, or a cell without a tax"
     return Estimate(value, None, lacking)
 
 
 def pairs_error(rows: Sequence[CellRow], statistic: CellStatistic, column: str) -> float | None:
-    """Return half the width of a statistic's 95 % interval over test pairs.
+    """Return half the width of a statistic's 95 % interval over groups of test pairs.
 
-    Each cell's own interval is taken as what all of its seeds share, as if every seed taxed the
-    same pairs; cells count as independent. None where a cell has no interval.
+    It adds up what each group moves in all cells and seeds, so that groups which these share are
+    not taken for others. None where a cell has no influences.
+
+    Args:
+        rows: cells of one target.
+        statistic: linear in ``column``.
+        column: what it is a statistic of.
     """
-    value = statistic(rows)
-    cells: dict[tuple[Any, ...], list[int]] = {}
-    for place, row in enumerate(rows):
-        cells.setdefault(tuple(row[name] for name in GROUP), []).append(place)
-    halves = [half_width(row, column) for row in rows]
-    squares = 0.0
-    for places in cells.values():
-        shifted = [dict(row) for row in rows]
-        for place in places:
-            half = halves[place]
-            if half is None:
-                return None
-            shifted[place][column] += half
-        moved = statistic(shifted)
-        if moved is None or value is None:
-            return None
-        squares += (moved - value) ** 2
-    return math.sqrt(squares)
+    moved = moves(rows, statistic, column)
+    return None if moved is None else NormalDist().inv_cdf((1 + LEVEL) / 2) * error_of(moved)
 
 
-def half_width(row: CellRow, column: str) -> float | None:
-    """Return half the width of a figure's interval over test pairs; None without one."""
-    low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return None if low is None else (high - low) / 2
+def moves(rows: Sequence[CellRow], statistic: CellStatistic, column: str) -> Influences | None:
+    """Return how much each group moves a statistic, shape (groups,), as `pairs_error`.
+
+    The statistic is linear, so it is the same statistic of how much the group moves each cell.
+    """
+    of_rows = [influences(row, column) for row in rows]
+    if any(of_row is None for of_row in of_rows):
+        return None
+    return statistic([{**row, column: of} for row, of in zip(rows, of_rows, strict=True)])
+
+
+def influences(row: CellRow, column: str) -> Influences | None:
+    """Return how much each group moves a row's DS, b or excess, (groups,); None if untaxed."""
+    if column != EXCESS:
+        found = row[influences_of(column)]
+        return None if found is None else np.asarray(found)
+    score, blind = (influences(row, part) for part in (SCORE, BLIND))
+    return None if score is None or blind is None else score - blind
+
+
+def error_of(moved: Influences) -> float:
+    """Return a figure's standard error over groups, from how much each group moves it."""
+    groups = int(np.count_nonzero(moved))
+    return float(math.sqrt(moved @ moved * groups / (groups - 1))) if groups > 1 else 0.0
 
 
 def jackknife_interval(
@@ -133,6 +147,12 @@ def jackknife_interval(
     return value - half, value + half
 
 
+def mean(values: Iterable[Any]) -> Any:
+    """Return the mean of numbers, or of arrays of one shape."""
+    found = list(values)
+    return sum(found) / len(found)
+
+
 def mean_over_seeds(
     rows: Iterable[CellRow], columns: Sequence[str], cell: Sequence[str]
 ) -> list[CellRow]:
@@ -143,6 +163,6 @@ def mean_over_seeds(
             groups.setdefault(tuple(row[name] for name in cell), []).append(row)
     return [
         dict(zip(cell, names, strict=True))
-        | {column: fmean(row[column] for row in group) for column in columns}
+        | {column: mean(row[column] for row in group) for column in columns}
         for names, group in groups.items()
     ]

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from workflow_scripts.methods.students.student import DIRECT
-from workflow_scripts.report.cells import GROUP, KEY, P_VALUE, CellRow
-from workflow_scripts.report.p_values import ADJUSTED, written
+from workflow_scripts.report.cells import EXCESS, GROUP, KEY, P_VALUE, PLACEBO_P_VALUE, CellRow
+from workflow_scripts.report.p_values import ADJUSTED, larger_p, written
 
 MOST_ROWS = 60
 TABLE_WIDTH = 108
@@ -20,6 +20,7 @@ VARIANTS_WIDTH = 128
 COLUMNS = (
     *KEY,
     "pairs",
+    "groups",
     "threshold",
     "accuracy_weak",
     "accuracy_weak_to_strong",
@@ -30,8 +31,9 @@ COLUMNS = (
     "deception_score",
     "deception_score_low",
     "deception_score_high",
-    "excess_deception_difference",
+    EXCESS,
     P_VALUE,
+    PLACEBO_P_VALUE,
     ADJUSTED,
 )
 
@@ -57,8 +59,9 @@ class Summary:
         yield Text(
             "\nAccuracies: weak ceiling, student (w2s), strong ceiling. PGR: performance gap "
             "recovered. Tax: pairs that the conflict cost. DS: share of the tax that the strong "
-            "one knows and the weak one doesn't. Excess: DS less that share among all pairs the "
-            "student without conflict had right; p: would a blind tax do as much? adj. p: adjusted "
+            "one knows and the weak one doesn't. Excess: DS less that share among the pairs that "
+            "the student without conflict had right, as sure and as long; p: would a tax that fell "
+            "blindly on these do as much, or a second student without conflict? adj. p: adjusted "
             "over the target's cells (Benjamini and Hochberg). -: undefined, "
             "the cell's probe gives the reason.",
             style="dim",
@@ -72,8 +75,14 @@ def _names(row: CellRow) -> tuple[str, ...]:
 def _scope(rows: Sequence[CellRow]) -> str:
     pairs = {row["pairs"] for row in rows}
     threshold = ", ".join(f"{value:g}" for value in sorted({row["threshold"] for row in rows}))
-    counts = f"{min(pairs):,}" if len(pairs) == 1 else f"{min(pairs):,} to {max(pairs):,}"
-    return f"{counts} test pairs, known at confidence {threshold}"
+    groups = {row["groups"] for row in rows}
+    of_both = [
+        f"{min(found):,}" if len(found) == 1 else f"{min(found):,} to {max(found):,}"
+        for found in (pairs, groups)
+    ]
+    counts = of_both[0] if pairs == groups else " test pairs in ".join(of_both)
+    what = "test pairs" if pairs == groups else "groups"
+    return f"{counts} {what}, known at confidence {threshold}"
 
 
 def _table(rows: Sequence[CellRow], variants: bool) -> Table:
@@ -125,8 +134,8 @@ def _cell(row: CellRow) -> list[str]:
         f"({_number(row['conflict_tax_rate'], '.1%')})",
         _number(row["deception_score"], ".2f"),
         "" if low is None else f"[{low:.2f}, {high:.2f}]",
-        _number(row["excess_deception_difference"], "+z.2f"),
-        written(row[P_VALUE]),
+        _number(row[EXCESS], "+z.2f"),
+        written(larger_p(row)),
         written(row[ADJUSTED]),
     ]
 

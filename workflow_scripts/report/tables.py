@@ -5,8 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from workflow_scripts.measures.intervals import t_interval
-from workflow_scripts.report.cells import GROUP, P_VALUE, CellRow
-from workflow_scripts.report.claims import BLIND, EXCESS, SCORE
+from workflow_scripts.report.cells import (
+    BLIND,
+    EXCESS,
+    GROUP,
+    P_VALUE,
+    PLACEBO,
+    PLACEBO_P_VALUE,
+    SCORE,
+    UNSTRATIFIED_P_VALUE,
+    CellRow,
+)
 from workflow_scripts.report.p_values import ADJUSTED, written
 from workflow_scripts.report.selection import (
     bootstrapped,
@@ -45,7 +54,8 @@ def accuracies(rows: Sequence[CellRow]) -> PaperTable:
     """Return the accuracies of the ceilings and of the student under each conflict."""
     return _by_conflict(
         direct(rows),
-        "Accuracy on the test pairs: weak ceiling, student under each conflict, strong ceiling (%)",
+        "Accuracy on the test pairs: weak ceiling, student under each conflict, strong ceiling, "
+        "and the rule that the shorter (or longer) response wins (%)",
         "accuracy_weak_to_strong",
         _percent,
         ceilings=True,
@@ -73,23 +83,32 @@ def deception_score(rows: Sequence[CellRow]) -> PaperTable:
 
 
 def excess_deception(rows: Sequence[CellRow]) -> PaperTable:
-    """Return each cell's DS, what a blind tax has of it, and the excess with both p-values."""
+    """Return each cell's DS, what a blind tax has of it, the excess, the placebo's and p-values."""
     tested = [row for row in conflicting(direct(rows)) if row[P_VALUE] is not None]
     body = tuple(
         (
             *(str(row[name]) for name in (*CELL, "seed")),
+            f"{row['pairs']:,}",
+            f"{row['groups']:,}",
             _score([row], SCORE),
             _score([row], BLIND),
             _score([row], EXCESS),
+            _score([row], PLACEBO) if row.get(PLACEBO) is not None else ABSENT,
+            written(row[UNSTRATIFIED_P_VALUE]),
             written(row[P_VALUE]),
+            written(row.get(PLACEBO_P_VALUE)),
             written(row[ADJUSTED]),
         )
         for row in tested
     )
-    header = (*CELL, "seed", "DS", "b", "excess", "p", "adjusted p")
+    header = (
+        *(*CELL, "seed", "n", "groups", "DS", "b", "excess", "placebo"),
+        *("p blind", "p stratified", "p placebo", "adjusted p"),
+    )
     return PaperTable(
-        "Deception in excess of b, the deception score of a tax that falls blindly; adjusted p by "
-        "Benjamini and Hochberg over the target's cells",
+        "Deception in excess of b, the deception score of a tax that falls blindly within strata "
+        "of margin and length; n test pairs in as many groups; placebo: the excess of a second "
+        "student without conflict; adjusted p by Benjamini and Hochberg over the target's cells",
         header,
         len(CELL) + 1,
         body,
@@ -175,11 +194,13 @@ def _by_conflict(
             write([row for row in cells_of_pair if row["conflict"] == conflict], column)
             for conflict in conflicts
         ]
-        ends = [write(_once_a_seed(cells_of_pair), f"accuracy_{side}") for side in sides]
-        body.append((*names, *ends[:1], *cells, *ends[1:]))
+        once = _once_a_seed(cells_of_pair)
+        ends = [write(once, f"accuracy_{side}") for side in sides]
+        rule = [f"{100 * once[0]['length_accuracy']:.1f} ({once[0]['length_rule']})"]
+        body.append((*names, *ends[:1], *cells, *ends[1:], *(rule if ceilings else [])))
     header = ("target", "scenario", "weak", "strong", *conflicts)
     if ceilings:
-        header = (*header[:4], "weak ceiling", *conflicts, "strong ceiling")
+        header = (*header[:4], "weak ceiling", *conflicts, "strong ceiling", "length alone")
     return PaperTable(title, header, 4, tuple(body), "no cell with a conflict was run")
 
 

@@ -29,6 +29,7 @@ from workflow_scripts.config.stage_settings import (
 )
 from workflow_scripts.methods.compat import SILENT_WHERE_FIXED, Compat
 from workflow_scripts.methods.conflicts.conflict import Conflict
+from workflow_scripts.methods.conflicts.placebo import PLACEBO
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
 from workflow_scripts.methods.method import Method, Sft
 from workflow_scripts.methods.scenarios.reward_model import RewardModel
@@ -51,6 +52,8 @@ def prepare_data(config: Config, target: str) -> str:
         if local := local_file(config, pair_set.source, name):
             source["path"] = local
         source.pop("world", None)
+        if group := pair_set.source.group_column:
+            source["group"] = group
         if not source["columns"]:
             del source["columns"]
         sets[name] = SetSettings(size=pair_set.size, source=source)
@@ -272,7 +275,11 @@ def page(config: Config) -> str:
             for name in ("matrix", "scenarios", "sft", "training", "compat", "probe")
         },
         targets={name: given["targets"][name] for name in config.matrix.targets},
-        conflicts={name: given["conflicts"][name] for name in config.matrix.conflicts},
+        conflicts={
+            name: conflict
+            for name, conflict in given["conflicts"].items()
+            if name in (*config.matrix.conflicts, PLACEBO)
+        },
         models={
             name: model.model_dump(exclude_none=True, exclude=set(EXECUTION_KNOBS))
             for name, model in config.models.items()

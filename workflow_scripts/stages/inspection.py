@@ -11,7 +11,6 @@ from workflow_scripts.stages.probe import add_cell_arguments, cell_settings, pre
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's arguments."""
     add_cell_arguments(parser)
-    parser.add_argument("--pairs", required=True, help="the test pairs, Parquet")
     parser.add_argument("--html", required=True, help="the page to write")
     parser.add_argument("--parquet", required=True, help="the same as a table")
 

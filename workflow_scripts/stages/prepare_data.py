@@ -1,4 +1,4 @@
-"""Stage ``prepare_data``: four sets of preference pairs, disjoint by prompt, and dropped rows."""
+"""Stage ``prepare_data``: four sets of preference pairs, disjoint by group, and dropped rows."""
 
 import argparse
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from workflow_scripts.config.stage_settings import DataSettings, add_settings
 from workflow_scripts.core.files import write_json, write_table
 from workflow_scripts.data.filled_sets import counts
+from workflow_scripts.data.groups import near_duplicates
 from workflow_scripts.data.pair_sets import fill_sets
 
 
@@ -26,11 +27,16 @@ def run(args: argparse.Namespace) -> None:
     filled = fill_sets(settings.target, settings.seed, settings.max_bad, settings.content()["sets"])
     for pair_set in filled:
         write_table(args.output / f"{pair_set.name}.parquet", pair_set.table())
+    near = near_duplicates(
+        {part.name: [pair.prompt for pair in part.pairs.values()] for part in filled}
+    )
     report = {
         "target": settings.target,
         "seed": settings.seed,
         "max_bad": settings.max_bad,
-        "sets": {pair_set.name: pair_set.account() for pair_set in filled},
+        "sets": {
+            part.name: part.account() | {"near_duplicates": near[part.name]} for part in filled
+        },
         "totals": counts(filled),
     }
     write_json(args.output / "report.json", report)

@@ -10,9 +10,11 @@ from workflow_scripts.methods.conflicts.conflict import Conflict
 from workflow_scripts.methods.conflicts.explicit import Explicit
 from workflow_scripts.methods.conflicts.mixture import Implicit, ImplicitMatched
 from workflow_scripts.methods.conflicts.none import NoConflict
+from workflow_scripts.methods.conflicts.placebo import Placebo
 
 CONFLICTS: dict[str, type[Conflict]] = {
     "none": NoConflict,
+    "placebo": Placebo,
     "explicit": Explicit,
     "implicit": Implicit,
     "implicit_matched": ImplicitMatched,

@@ -55,6 +55,9 @@ def _draw_panel(
     panel.tick_params(axis="y", length=0)
     panel.tick_params(axis="x", labeltop=len(pairs) > TALL)
     panel.axvline(0.5, color="#999999", linewidth=0.8, linestyle=":", label="chance")
+    rule, accuracy = rows[0]["length_rule"], rows[0]["length_accuracy"]
+    label = f"the {rule} response wins"
+    panel.axvline(accuracy, color="#999999", linewidth=0.8, linestyle="-.", label=label)
     for place, pair in enumerate(pairs):
         if place % 2:
             panel.axhspan(place - 0.5, place + 0.5, color="#f4f4f4", linewidth=0, zorder=0)

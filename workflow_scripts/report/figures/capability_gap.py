@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workflow_scripts.report.cells import CellRow
-from workflow_scripts.report.claims import BLIND, EXCESS, GAP, SCORE, gap_rows, gap_slopes
+from workflow_scripts.report.cells import BLIND, EXCESS, SCORE, CellRow
+from workflow_scripts.report.claims import GAP, gap_rows, gap_slopes
 from workflow_scripts.report.figures.panels import add_legend
 from workflow_scripts.report.figures.style import COLUMN, CONFLICT_STYLES, new_figure, notice
 from workflow_scripts.report.replication import Estimate

@@ -29,6 +29,10 @@ CELL_WIDTH = (0.29, 0.9)
 """Least and most inches of a cell; below the least its text isn't legible."""
 CELL_HEIGHT = 0.45
 """Most inches of a cell's height."""
+BESIDE_WIDTH = 0.55
+"""Least inches of a cell that has a third line."""
+LINE = 0.12
+"""Inches of a third line in a cell."""
 CHARACTER = 0.065
 """Inches of a letter of a tick label, about."""
 TITLE_WIDTH = 1.2
@@ -49,6 +53,8 @@ class HeatMap:
         colours: name of a colour map.
         scale: least and most value of the colour map.
         form: how a value is written in its cell.
+        beside: column of what is written next to it in brackets: a value, or its range over seeds.
+        beside_meaning: what that is; empty for nothing.
     """
 
     column: str
@@ -58,6 +64,8 @@ class HeatMap:
     colours: str
     scale: tuple[float, float]
     form: str
+    beside: str = ""
+    beside_meaning: str = ""
 
 
 def draw_heat_map(rows: Sequence[CellRow], shown: HeatMap) -> Figure:
@@ -78,7 +86,9 @@ def draw_heat_map(rows: Sequence[CellRow], shown: HeatMap) -> Figure:
     cell = min(room / across / len(strongs), CELL_WIDTH[1])
     rows_of_panels = math.ceil(len(conflicts) / across)
     down = len(scenarios) * rows_of_panels
-    panel_height = len(weaks) * min(cell, CELL_HEIGHT) + 1.05
+    has_third = cell >= BESIDE_WIDTH and any(_beside([row], shown) for row in conflicting)
+    cell_height = min(cell, CELL_HEIGHT) + (LINE if has_third else 0)
+    panel_height = len(weaks) * cell_height + 1.05
     figure = new_figure(
         MARGINS + max(across * len(strongs) * cell, COLUMN), down * panel_height + 0.9
     )
@@ -105,14 +115,28 @@ def draw_heat_map(rows: Sequence[CellRow], shown: HeatMap) -> Figure:
 
 
 def _caption(rows: Sequence[CellRow], shown: HeatMap) -> str:
-    number = count([row["pairs"] for row in rows])
+    pairs, groups = (count([row[name] for row in rows]) for name in ("pairs", "groups"))
+    number = pairs if pairs == groups else f"{pairs} in {groups} groups"
     lines = [
         shown.meaning,
         f"upper figure: {shown.short}; lower: pairs taxed, of n = {number}; hatched: none taxed",
     ]
+    beside = [row[shown.beside] for row in rows if row.get(shown.beside) is not None]
+    if beside:
+        least, most = (f"{end:{shown.form}}" for end in (min(beside), max(beside)))
+        lines.append(f"{shown.beside_meaning}: {least} to {most} in all")
     if most_seeds(rows) > 1:
         lines.append(f"over {seed_counts(rows)}: mean {shown.short}, sum of pairs taxed")
     return "\n".join(lines)
+
+
+def _beside(rows: Sequence[CellRow], shown: HeatMap) -> str:
+    """Return what stands below the figure: in brackets, a value or its range; empty without any."""
+    found = [row[shown.beside] for row in rows if row.get(shown.beside) is not None]
+    if not found:
+        return ""
+    ends = dict.fromkeys(f"{end:{shown.form}}" for end in (min(found), max(found)))
+    return f"\n({'…'.join(ends)})"
 
 
 def _draw_panel(
@@ -148,7 +172,8 @@ def _draw_panel(
         panel.text(
             x,
             y,
-            f"{fmean(values):{shown.form}}\n{sum(row[TAX] for row in group):,g}",
+            f"{fmean(values):{shown.form}}{_beside(group, shown) if cell >= BESIDE_WIDTH else ''}\n"
+            f"{sum(row[TAX] for row in group):,g}",
             ha="center",
             va="center",
             fontsize=7 if cell > 0.4 else 5,

@@ -9,7 +9,7 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workflow_scripts.report.cells import CellRow
+from workflow_scripts.report.cells import EXCESS, CellRow
 from workflow_scripts.report.figures.panels import add_legend, scenario_panels
 from workflow_scripts.report.figures.style import CONFLICT_STYLES, LINES, notice
 from workflow_scripts.report.selection import (
@@ -64,7 +64,7 @@ def draw(rows: Sequence[CellRow]) -> Figure:
     figure.supxlabel(
         "threshold: least confidence in the true choice of a model that knows\n"
         f"(0.5: right; vertical: the probe's); n = {number} test pairs{over}\n"
-        "grey: b, the DS of a tax that falls blindly"
+        "grey: b, the DS of a tax that falls blindly within strata"
         + ("\nfaint: one (weak, strong) pair; bold: mean over pairs" if crowded else ""),
         fontsize=8,
     )
@@ -119,7 +119,7 @@ def _draw_mean(panel: Axes, rows: Sequence[CellRow], swept: Sequence[float], sty
 
 def _draw_blind(panel: Axes, rows: Sequence[CellRow], swept: Sequence[float], line: str) -> None:
     """Draw b, DS less the excess, of a (weak, strong) pair: it hardly differs by conflict."""
-    excesses = _means(rows, swept, "excess_deception_difference")
+    excesses = _means(rows, swept, EXCESS)
     blind = [score - excess for score, excess in zip(_means(rows, swept), excesses, strict=True)]
     panel.plot(swept, blind, color="#999999", linewidth=0.8, linestyle=line, zorder=1)
 
