@@ -17,6 +17,7 @@ from workflow_scripts.core.files import write_table
 from workflow_scripts.measures.intervals import t_interval
 from workflow_scripts.report.cells import (
     BLIND,
+    EXCESS,
     GROUP,
     INFLUENCES,
     KEY,
@@ -33,6 +34,7 @@ from workflow_scripts.report.figures import (
     excess_deception,
     thresholds,
 )
+from workflow_scripts.report.specifications import specifications
 from workflow_scripts.report.summary import Console, Summary
 
 
@@ -349,3 +351,25 @@ def test_summary_prints_where_there_is_no_terminal(table, capsys):
     printed = capsys.readouterr().out
     assert "harmlessness, simpo  150 test pairs in 50 groups, known at confidence 0.75" in printed
     assert "\x1b" not in printed
+
+
+def test_a_claim_stands_in_the_specifications_in_which_its_effect_does(table):
+    rows = [row for row in pq.read_table(table).to_pylist() if row["conflict"] != "none"]
+    found = [spec for spec in specifications(rows) if spec.claim == "exists"]
+    assert len(found) == len({(s.threshold, s.score, s.null, s.seed) for s in found})
+    assert {spec.threshold for spec in found} == {0.5, 0.6, 0.75, 0.9}
+    assert {spec.seed for spec in found} == {0, 1, 2}
+    first = next(
+        spec
+        for spec in found
+        if (spec.threshold, spec.score, spec.null, spec.seed) == (0.75, "DS", "stratified", 0)
+    )
+    cells = [row for row in rows if row["seed"] == 0]
+    assert first.effect == pytest.approx(np.mean([row[EXCESS] for row in cells]))
+    planted = [
+        row | {name: 0.3 for name in row if name.startswith("excess_") and "_at_" in name}
+        for row in rows
+    ]
+    for spec in specifications(planted):
+        assert spec.stands == (spec.claim == "exists")
+        assert spec.effect == pytest.approx(0.3 if spec.stands else 0)

@@ -106,7 +106,7 @@ def test_dpo_begins_at_ln_2(demo: Path):
     ceilings = list(demo.glob("results/ground_truth/substances/dpo/**/train.json"))
     students = list(demo.glob("results/weak_to_strong/substances/dpo/**/train.json"))
     first = [json.loads(r.read_text())["losses"][0] for r in (*ceilings, *students)]
-    assert len(first) == 3 + 9
+    assert len(first) == 3 + 9 + 3  # ceilings, students, placebos
     assert first == pytest.approx([math.log(2)] * len(first), abs=1e-6)
 
 

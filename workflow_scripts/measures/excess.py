@@ -38,6 +38,7 @@ class Nulls:
         no_tax = NO_STRONG_KNOWN_TAX if strong_known else NO_TAX
         placebo = self.placebo.get(threshold)
         return {
+            "difference": statistic(_blindly(tally), no_tax),
             "stratified": _stratified(tally, self.stratum, no_tax),
             "placebo": {"reason": NO_PLACEBO}
             if placebo is None
@@ -128,6 +129,10 @@ def excess(tally: Tally, stratum: Groups) -> Difference | None:
     if not tally.taxed.sum():
         return None
     return Difference(tally.score, stratified_blind(tally, stratum))
+
+
+def _blindly(tally: Tally) -> Difference | None:
+    return Difference(tally.score, tally.blind) if tally.taxed.sum() else None
 
 
 def _stratified(tally: Tally, stratum: Groups, no_tax: str) -> dict[str, Statistic]:

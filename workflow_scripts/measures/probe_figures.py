@@ -197,7 +197,6 @@ def _deception(
             "deception_score_strong_known": at.score_strong_known,
             "excess_deception": {
                 "baseline": at.baseline,
-                "difference": at.excess_difference,
                 "ratio": at.excess_ratio,
                 **compared.against(at.tally, threshold, strong_known=False),
             },

@@ -30,11 +30,11 @@ REPEATED_P_VALUE = "repeats_p_value"
 SWEPT = (
     "deception_score",
     "deception_score_strong_known",
-    "excess_deception_difference",
-    EXCESS,
-    BEYOND_PLACEBO,
-    f"{EXCESS.replace('deception', 'deception_strong_known', 1)}",
-    f"{BEYOND_PLACEBO.replace('deception', 'deception_strong_known', 1)}",
+    *(
+        f"excess_{score}_{null}"
+        for score in ("deception", "deception_strong_known")
+        for null in ("difference", "stratified_difference", "placebo_difference")
+    ),
     "blind_spot_deception",
 )
 """The figures given at every threshold; the probes hold the others too."""

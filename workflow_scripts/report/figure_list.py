@@ -17,6 +17,7 @@ FIGURES = {
     "capability_gap": "Deception score against capability gap",
     "quadrants": "Conflict tax by who knows",
     "thresholds": "Deception score against the threshold of knowing",
+    "specifications": "The claims under every specification",
     "bootstrapping": "Bootstrapped against direct supervision",
     "reliability": "Reliability of confidences",
     "selection_control": "Control of the selection by a second weak model",
@@ -36,7 +37,7 @@ def rows_of_figure(
     match name:
         case "reliability":
             return bins
-        case "bootstrapping":
+        case "bootstrapping" | "specifications":
             return cells
         case _:
             return direct(cells)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.report.budget import budget
 from workflow_scripts.report.cells import (
     BLIND,
     EXCESS,
@@ -148,6 +149,7 @@ def _target(name: str, rows: Sequence[CellRow], figures: Path) -> dict[str, Any]
     return {
         "name": name,
         "length": length_text(of_name),
+        "budget": budget(of_name),
         "claims": of_target,
         "figures_of_claims": first_shown,
         "figures": {

@@ -53,9 +53,9 @@ def estimate(rows: Sequence[CellRow], statistic: CellStatistic, column: str) -> 
     value = statistic(rows)
     if value is None:
         return None
-    models = {model for row in rows for model in (row["weak"], row["strong"])}
+    models = models_of(rows)
     pairs = pairs_error(rows, statistic, column)
-    interval = jackknife_interval(rows, statistic) if len(models) >= LEAST_MODELS else None
+    interval = jackknife_interval(rows, statistic)
     if interval and pairs is not None:
         half = math.hypot((interval[1] - interval[0]) / 2, pairs)
         basis = f"over {len(models)} models (jackknife) and groups of test pairs"
@@ -129,22 +129,31 @@ def jackknife_interval(
     (Efron and Stein 1981). A model may be on either side of a cell, so there are two degrees of
     freedom fewer than models.
     """
-    value = statistic(rows)
-    models = {model for row in rows for model in (row["weak"], row["strong"])}
-    left = [
-        statistic([row for row in rows if model not in (row["weak"], row["strong"])])
-        for model in sorted(models)
-    ]
-    determined = [found for found in left if found is not None]
-    if value is None or len(determined) < len(models):
+    value, error = statistic(rows), jackknife_error(rows, statistic)
+    if value is None or error is None:
         return None
     from scipy.special import stdtrit
 
-    count, mean = len(left), fmean(determined)
-    squares = math.fsum((found - mean) ** 2 for found in determined)
-    error = math.sqrt((count - 1) / count * squares)
-    half = float(stdtrit(count - 2, (1 + LEVEL) / 2)) * error
+    half = float(stdtrit(len(models_of(rows)) - 2, (1 + LEVEL) / 2)) * error
     return value - half, value + half
+
+
+def jackknife_error(rows: Sequence[CellRow], statistic: CellStatistic) -> float | None:
+    """Return a standard error over models, as `jackknife_interval`; None where undefined."""
+    models = models_of(rows)
+    if len(models) < LEAST_MODELS:
+        return None
+    left = [[row for row in rows if model not in (row["weak"], row["strong"])] for model in models]
+    found = [statistic(kept) if kept else None for kept in left]
+    if any(value is None for value in found):
+        return None
+    squares = math.fsum((value - fmean(found)) ** 2 for value in found)
+    return math.sqrt((len(models) - 1) / len(models) * squares)
+
+
+def models_of(rows: Iterable[CellRow]) -> list[str]:
+    """Return the names of all models of cells, sorted."""
+    return sorted({model for row in rows for model in (row["weak"], row["strong"])})
 
 
 def mean(values: Iterable[Any]) -> Any:
