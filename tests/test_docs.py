@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.shared.probes import write_pairs
 from tests.shared.workflows import ROOT
 from workflow_scripts.core.files import write_table
 from workflow_scripts.measures.probe_file import read_probe
@@ -66,12 +67,13 @@ def test_the_stage_that_contributing_runs_by_hand_runs(tmp_path: Path):
     page = (ROOT / "CONTRIBUTING.md").read_text()
     (shown,) = re.findall(r"^python (-m workflow_scripts probe .*?)^```", page, re.S | re.M)
     arguments = shlex.split(shown.replace("\\\n", ""))
+    ids = [f"{i}" for i in range(40)]
     for file in arguments:
+        if file.endswith("test.parquet"):
+            write_pairs(tmp_path / file, ids)
         if file.endswith("predictions.parquet"):
             margins = np.random.default_rng(len(file)).normal(size=40)
-            write_table(
-                tmp_path / file, pa.table({"id": [f"{i}" for i in range(40)], "margin": margins})
-            )
+            write_table(tmp_path / file, pa.table({"id": ids, "margin": margins}))
     subprocess.run(
         [sys.executable, *arguments], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, check=True
     )

@@ -91,6 +91,18 @@ def test_the_papers_configuration_gives_the_papers_cells():
             "add it to the list",
         ),
         (
+            "matrix.conflicts",
+            ["none", "placebo"],
+            "config.yaml: matrix.conflicts: `placebo` is trained for the probes of the first seed, "
+            "and is no cell; take it off the list",
+        ),
+        (
+            "conflicts.implicit.kind",
+            "placebo",
+            "config.yaml: conflicts.implicit.kind: the conflict `placebo`, and no other, is of kind "
+            "placebo",
+        ),
+        (
             "matrix",
             {**PAPER["matrix"], "models": None, "pairs": [["gpt2", "gpt2-xl"], ["gpt2", "gpt2"]]},
             "config.yaml: matrix.pairs.1: gpt2 cannot supervise itself; name two models",

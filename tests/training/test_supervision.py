@@ -8,6 +8,7 @@ import pytest
 from tests.shared.trainings import SETTINGS, train, write_pairs
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.data import pairs as data_pairs
+from workflow_scripts.methods.conflicts.registry import CONFLICTS
 
 
 def test_implicit_conflict_mixes_in_the_helpful_pairs_and_doubles_the_steps(base, pairs, tmp_path):
@@ -92,3 +93,14 @@ def test_an_ensemble_labels_by_its_mean_probability(pairs, tmp_path):
     assert hard.tolist() == [1, 0, 0, 0]
     sure = data_pairs.confident_rows(few, files, 0.6 - 1e-9, peek=False)
     assert sure.tolist() == [0, 1, 3]
+
+
+def test_a_placebo_sees_the_labels_of_none_in_another_order(pairs):
+    read = data_pairs.read_pairs(str(pairs))
+    shown = CONFLICTS["placebo"](kind="placebo").data(read, None)
+    assert shown.ids != read.ids
+    assert sorted(shown.ids) == sorted(read.ids)
+    assert dict(zip(shown.ids, shown.chosen, strict=True)) == dict(
+        zip(read.ids, read.chosen, strict=True)
+    )
+    assert CONFLICTS["placebo"](kind="placebo").data(read, None).ids == shown.ids

@@ -46,7 +46,7 @@ def of_config() -> Schema:
 def of_overlay() -> Schema:
     """Return the schema of a file laid over config.yaml: the same, but no key is required.
 
-    An entry that gives no `kind` fits several kinds of conflict.
+    An entry that gives no `kind` fits several kinds of conflict; null takes a named entry away.
     """
     schema = of_config()
     schema["title"] = "a file laid over config.yaml"
@@ -55,7 +55,18 @@ def of_overlay() -> Schema:
         part.pop("discriminator", None)
         if "oneOf" in part:
             part["anyOf"] = part.pop("oneOf")
+    for part in _parts(schema):
+        if "propertyNames" in part and isinstance(part["additionalProperties"], dict):
+            part["additionalProperties"] = _or_null(part["additionalProperties"])
+            named = part.get("properties", {})
+            part |= (
+                {"properties": {key: _or_null(of) for key, of in named.items()}} if named else {}
+            )
     return schema
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def _parts(node: Any) -> list[Schema]:
