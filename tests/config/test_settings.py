@@ -99,8 +99,8 @@ def test_the_papers_configuration_gives_the_papers_cells():
         (
             "conflicts.implicit.kind",
             "placebo",
-            "config.yaml: conflicts.implicit.kind: the conflict `placebo`, and no other, is of kind "
-            "placebo",
+            "config.yaml: conflicts.implicit.kind: the conflict `placebo`, and no other, is of "
+            "kind placebo",
         ),
         (
             "matrix",

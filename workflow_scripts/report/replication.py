@@ -144,8 +144,8 @@ def jackknife_error(rows: Sequence[CellRow], statistic: CellStatistic) -> float 
     if len(models) < LEAST_MODELS:
         return None
     left = [[row for row in rows if model not in (row["weak"], row["strong"])] for model in models]
-    found = [statistic(kept) if kept else None for kept in left]
-    if any(value is None for value in found):
+    found = [value for kept in left if kept and (value := statistic(kept)) is not None]
+    if len(found) < len(models):
         return None
     squares = math.fsum((value - fmean(found)) ** 2 for value in found)
     return math.sqrt((len(models) - 1) / len(models) * squares)
