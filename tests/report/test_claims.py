@@ -286,7 +286,8 @@ def test_no_claim_holds_more_often_than_its_level_under_a_blind_tax(models, seed
     ("models", "seeds", "planted", "expected"),
     [
         (3, 1, {"excess": 0.4}, (Verdict.IN_MOST, Verdict.TOO_LITTLE, Verdict.TOO_LITTLE)),
-        (7, 1, {"excess": 0.4}, (Verdict.IN_MOST, Verdict.TOO_LITTLE, None)),
+        # Where the gap is small, few groups are left to seek out: the excess grows a little.
+        (7, 1, {"excess": 0.4}, (Verdict.IN_MOST, None, None)),
         (7, 1, {"growth": 1.5}, (None, Verdict.HOLDS, Verdict.HOLDS)),
     ],
 )
