@@ -20,8 +20,8 @@ NULLS = {
 }
 CLAIMS = {
     "exists": "mean excess",
-    "grows with the gap": "rise of the excess over the gaps",
-    "bootstrapping mitigates": "mean reduction of the excess",
+    "grows with the gap": "rise over the gaps",
+    "bootstrapping mitigates": "mean reduction",
 }
 """The claims, and what each is about."""
 _SWEPT = re.compile(rf"{EXCESS}_at_(0\.\d+)")

@@ -102,5 +102,5 @@ def _student(rows: Sequence[CellRow]) -> tuple[float | None, float | None, float
 def _bars(rows: Sequence[CellRow]) -> str:
     """Return what the bars are."""
     if most_seeds(rows) == 1:
-        return "bars: 95 % interval over test pairs; a single seed"
+        return "bars: 95 % interval over groups of test pairs; a single seed"
     return f"mean over {seed_counts(rows)}; bars: 95 % t-interval over seeds"
