@@ -142,6 +142,9 @@ def options(request, target):
         f"--checkpointing {request.checkpointing:d} --tensorboard {EXECUTION.tensorboard:d} "
         f"--save-minutes {EXECUTION.save_minutes:g}"
     )
+    if EXECUTION.states:
+        # Quoted here, since it is part of a resource that is several words.
+        said += f" --states-elsewhere {shlex.quote(EXECUTION.states)}"
     if EXECUTION.report_to:
         said += f" --report-to {' '.join(EXECUTION.report_to)}"
     if EXECUTION.evaluation and target:

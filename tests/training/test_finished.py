@@ -65,6 +65,19 @@ def test_it_takes_no_room_of_its_own(once: Path):
     assert kept.samefile(once / "run/checkpoint/model.safetensors")
 
 
+def test_states_may_be_elsewhere_and_what_is_finished_is_beside_the_results(
+    base: Path, pairs: Path, tmp_path: Path
+):
+    elsewhere = tmp_path / "large disk"
+    train(
+        *(tmp_path / "run", base, pairs, SETTINGS["simpo"] | {"epochs": 2}),
+        *("--states", tmp_path / ".state", "--states-elsewhere", elsewhere, "--save-minutes", 0),
+    )
+    assert (elsewhere).exists()  # where it has saved its state after every step
+    assert not list(elsewhere.rglob("*.json"))
+    assert (tmp_path / ".state/run/finished/finished.json").exists()
+
+
 def test_another_training_starts_from_its_beginning(base: Path, pairs: Path, tmp_path: Path):
     again(tmp_path, base, pairs)
     before = content(tmp_path)

@@ -1,11 +1,13 @@
 """Checks before a run on the cluster: its models, its data, and the disk."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from workflow_scripts.cluster import work
 from workflow_scripts.cluster.findings import Finding
+from workflow_scripts.cluster.work import Work
 from workflow_scripts.config import paths
 from workflow_scripts.config.data import SETS, Source
 from workflow_scripts.config.experiment import Config
@@ -97,3 +99,15 @@ def disk_finding(needed: int) -> Finding:
     return Finding(
         "disk", found, "set keep_checkpoints: ceilings or none, or move results/ to a larger disk"
     )
+
+
+def states_finding(config: Config, works: Iterable[Work]) -> Finding:
+    """Compare the largest state of a training with what is free where states are."""
+    folder = Path(config.execution.states or paths.RESULTS)
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = max((work.state_bytes(config, item.model) for item in works if item.trains), default=0)
+    free = shutil.disk_usage(folder).free
+    found = f"up to {needed / GB:,.1f} GB a training in {folder}, {free / GB:,.0f} GB free"
+    if needed < free:
+        return Finding("states", found)
+    return Finding("states", found, "name a larger disk as execution.states, shared by all nodes")

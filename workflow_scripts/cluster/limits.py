@@ -85,6 +85,10 @@ class Limits:
         assert chosen is not None, "the job fits that of the longest time"
         return chosen.name
 
+    def minutes(self, partition: str) -> float:
+        """Return how long a job may run in a partition."""
+        return next(p.limits.max_runtime for p in self.partitions if p.name == partition)
+
     def fitted(
         self, model: str, asked: Request, grown: Request, parts: Parts, *, trains: bool
     ) -> Request:

@@ -207,6 +207,9 @@ def notes(config: Config, plan: WorkflowPlan) -> Iterator[str]:
     )
     yield f"Slurm jobs: {len(folders):,}. Finished trainings: {plan.finished:,}."
     yield f"Disk: {plan.bytes / GB:,.1f} GB of checkpoints and base models."
+    states = [work.state_bytes(config, item.model) for item in plan.trainings]
+    where = config.execution.states or paths.STATES
+    yield f"States: up to {max(states, default=0) / GB:,.1f} GB a training that runs, in {where}."
     if not plan.measured:
         yield (
             f"GPU-hours are estimates from parameters and the longest texts, at "

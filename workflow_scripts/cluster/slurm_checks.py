@@ -175,10 +175,13 @@ def node_findings(
                 in_use[partition, demand.slurm_type] = None
     Path(paths.RESULTS).mkdir(exist_ok=True)
     for partition_name, slurm_type in in_use:
-        yield from _node_findings(partition_name, slurm_type, account)
+        minutes = min(PATIENCE_MINUTES, limits.minutes(partition_name))
+        yield from _node_findings(partition_name, slurm_type, account, minutes)
 
 
-def _node_findings(partition: str, slurm_type: str, account: str | None) -> Iterator[Finding]:
+def _node_findings(
+    partition: str, slurm_type: str, account: str | None, minutes: float
+) -> Iterator[Finding]:
     mark = Path(f"{paths.RESULTS}/.preflight-{partition}-{os.getpid()}")
     printed = run_slurm(
         *(
@@ -188,7 +191,7 @@ def _node_findings(partition: str, slurm_type: str, account: str | None) -> Iter
             f"--gpus={slurm_type}:1" if slurm_type else "--gpus=1",
         ),
         *("--ntasks=1", "--mem=4G", *([f"--account={account}"] if account else [])),
-        *(f"--time={PATIENCE_MINUTES}", f"--immediate={60 * PATIENCE_MINUTES}"),
+        *(f"--time={max(1, int(minutes))}", f"--immediate={60 * PATIENCE_MINUTES}"),
         *(sys.executable, "-c", _ON_NODE, str(mark.absolute())),
         timeout=60 * (2 * PATIENCE_MINUTES + 1),
     )

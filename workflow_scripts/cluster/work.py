@@ -232,6 +232,11 @@ def checkpoint_bytes(config: Config, model: str) -> int:
     return CHECKPOINT_BYTES * (shape.adapters or shape.params)
 
 
+def state_bytes(config: Config, model: str) -> int:
+    """Return the size of the state of a model's training: its weights and Adam's two moments."""
+    return 3 * checkpoint_bytes(config, model)
+
+
 def base_model_bytes(config: Config, model: str) -> int:
     """Return the size of a base model."""
     return CHECKPOINT_BYTES * hardware.shape_of(config, model).params

@@ -21,7 +21,7 @@ from workflow_scripts.config.models import Gpu, Model
 from workflow_scripts.config.training import Training
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.names import Name
-from workflow_scripts.core.section import Count, Folder, Settings, Share, exactly_one
+from workflow_scripts.core.section import Count, Folder, LocalPath, Settings, Share, exactly_one
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.conflicts.placebo import PLACEBO
 from workflow_scripts.methods.conflicts.registry import AnyConflict
@@ -136,6 +136,8 @@ class Execution(Settings):
     """Start stages from a process that has already imported torch (one machine only)."""
     save_minutes: PositiveFloat = 30
     """Minutes between saved states of a training."""
+    states: LocalPath | None = None
+    """Folder on a large file system that all nodes share, for trainings' states."""
     start_minutes: PositiveFloat = 20
     """Minutes that a job on a cluster may take to begin its work; no time limit is shorter."""
 

@@ -8,6 +8,7 @@ library is imported. Variables of places, caches, credentials, networks and memo
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from io import TextIOWrapper
 
@@ -83,7 +84,9 @@ def print_as_can_be() -> None:
     """Have what the encoding of standard output and error lacks printed as a question mark."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            # A job that a warm process has forked may have a pipe in the place of a file.
+            with suppress(OSError):
+                stream.reconfigure(errors="replace")
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

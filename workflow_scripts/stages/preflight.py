@@ -10,7 +10,12 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from workflow_scripts.cluster.input_checks import data_findings, disk_finding, model_findings
+from workflow_scripts.cluster.input_checks import (
+    data_findings,
+    disk_finding,
+    model_findings,
+    states_finding,
+)
 from workflow_scripts.cluster.limits import Limits
 from workflow_scripts.cluster.local_checks import gpu_findings
 from workflow_scripts.cluster.plan import outputs, planned
@@ -56,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
         *model_findings(config),
         *data_findings(config),
         disk_finding(plan.bytes),
+        states_finding(config, plan.works),
     ]
     table = Table(show_header=False, box=None)
     for finding in findings:

@@ -32,8 +32,9 @@ class Execution:
         tensorboard: whether to log to tensorboard/ next to the metrics as well.
         report_to: services that get the logs as well, as the Trainer calls them.
         evaluation: what it is watched on, None where it is not.
-        states: folder of all trainings' states, or None to keep nothing.
-        state: this training's own, for what it goes on from after an interruption.
+        states: folder next to the results for all that trainings keep, or None to keep nothing.
+        state: this training's own.
+        saved: where its state is, from which it goes on after an interruption.
         save_minutes: how often that is written.
     """
 
@@ -46,11 +47,16 @@ class Execution:
     evaluation: Evaluation | None = None
     states: Path | None = None
     state: Path | None = None
+    saved: Path | None = None
     save_minutes: float = 30.0
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Execution":
         """Pick the execution out of a training stage's arguments."""
+        state = None if args.states is None else _own(args.states, args.record)
+        saved = state
+        if state is not None and args.states_elsewhere is not None:
+            saved = Path(args.states_elsewhere) / state.relative_to(args.states)
         return cls(
             micro_batch=args.micro_batch,
             zero=cast(Literal[0, 2, 3], args.zero),
@@ -60,7 +66,8 @@ class Execution:
             report_to=tuple(args.report_to),
             evaluation=_evaluation(args),
             states=None if args.states is None else Path(args.states),
-            state=None if args.states is None else _own(args.states, args.record),
+            state=state,
+            saved=saved,
             save_minutes=args.save_minutes,
         )
 
@@ -87,6 +94,7 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder next to the results for what interrupted trainings go on from; this one's is "
         "named as the folder of --record",
     )
+    group.add_argument("--states-elsewhere", help="folder for the states alone, which are large")
     group.add_argument("--save-minutes", type=float, default=30.0, help="how often that is written")
 
 

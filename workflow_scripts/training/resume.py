@@ -70,10 +70,11 @@ class Attempt:
         """
         self._state = self._writer = None
         self._outputs = [Path(output) for output in outputs]
-        if execution.state is not None:
-            self._writer = Writer(execution.state)
+        self._kept = execution.state
+        if self._kept is not None:
+            self._writer = Writer(self._kept)
             self._fingerprint = fingerprint(code, settings, inputs)
-            self._state = State(execution.state, self._fingerprint)
+            self._state = State(execution.saved or self._kept, self._fingerprint)
             if ranks.is_first() and execution.states is not None:
                 finished.clear(execution.states, model_alone=True)
         self.progress = Progress() if self._state is None else self._state.progress()
@@ -85,9 +86,7 @@ class Attempt:
 
     def has_finished(self) -> bool:
         """Return whether the training has finished before; its outputs are in place then."""
-        if self._state is None or not finished.restore(
-            self._state.folder, self._fingerprint, self._outputs
-        ):
+        if self._kept is None or not finished.restore(self._kept, self._fingerprint, self._outputs):
             return False
         self._release()
         return True
@@ -104,7 +103,8 @@ class Attempt:
         traceback: TracebackType | None,
     ) -> None:
         if self._state is not None and kind is None and ranks.is_first():
-            finished.keep(self._state.folder, self._fingerprint, self._outputs)
+            assert self._kept is not None, "where there is a state"
+            finished.keep(self._kept, self._fingerprint, self._outputs)
             self._state.remove()
         self._release()
         for number, handler in self._replaced.items():
