@@ -35,4 +35,6 @@ def test_the_last_words_are_of_this_attempt_and_of_the_rank_that_failed(tmp_path
     assert _last_error([str(log)], since=0.0) == BAD
     log.write_text(f"{BAD}\nsome warning\n")
     assert _last_error([str(tmp_path / "none.log"), str(log)], since=0.0) == BAD
-    assert _last_error([str(log)], since=log.stat().st_mtime) == ""
+    assert _last_error([str(log)], since=log.stat().st_mtime) is None  # this one has not begun
+    log.write_text("00:00:01 INFO going on\n")
+    assert _last_error([str(log)], since=0.0) == ""

@@ -67,7 +67,9 @@ class Failures(logging.Filter):
             for job, paths_ in zip(jobs, outputs, strict=True)
         ]
         for said, paths_ in zip(words, outputs, strict=True):
-            cause = _cause(said, state) if said or not any(words) else Cause.OTHER
+            # One that has not begun, or of which another has said why, was in no need of memory.
+            blameless = said is None or (any(words) and not said)
+            cause = _cause("error: of another" if blameless else said or "", state)
             for path in paths_:
                 write_json(_file(path), [*_causes(path), cause])
 
@@ -107,8 +109,12 @@ def _noted_at(outputs: Sequence[str]) -> float:
     return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
 
 
-def _last_error(logs: Sequence[str], since: float) -> str:
-    """Return the error that a job's log ends with; nothing where it has none of this attempt."""
+def _last_error(logs: Sequence[str], since: float) -> str | None:
+    """Return the error that a job's log ends with, empty where it has none.
+
+    None where nothing was logged in this attempt: then it has not begun.
+    """
+    said_nothing: str | None = None
     for log in map(Path, logs):
         try:
             if log.stat().st_mtime <= since:
@@ -121,7 +127,8 @@ def _last_error(logs: Sequence[str], since: float) -> str:
         told = [line for line in said if "another rank ended" not in line]
         if told:
             return told[-1]
-    return ""
+        said_nothing = ""
+    return said_nothing
 
 
 def _cause(said: str, state: str) -> Cause:

@@ -53,10 +53,12 @@ class Execution:
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Execution":
         """Pick the execution out of a training stage's arguments."""
-        state = None if args.states is None else _own(args.states, args.record)
-        saved = state
-        if state is not None and args.states_elsewhere is not None:
-            saved = Path(args.states_elsewhere) / state.relative_to(args.states)
+        states = state = saved = None
+        if args.states is not None:
+            states = Path(args.states)
+            state = saved = _own(args.states, args.record)
+            if args.states_elsewhere is not None:
+                saved = Path(args.states_elsewhere) / state.relative_to(states)
         return cls(
             micro_batch=args.micro_batch,
             zero=cast(Literal[0, 2, 3], args.zero),
@@ -65,7 +67,7 @@ class Execution:
             tensorboard=bool(args.tensorboard),
             report_to=tuple(args.report_to),
             evaluation=_evaluation(args),
-            states=None if args.states is None else Path(args.states),
+            states=states,
             state=state,
             saved=saved,
             save_minutes=args.save_minutes,
