@@ -4,6 +4,7 @@
 
 localrules:
     plan,
+    power,
     preflight,
 
 
@@ -24,6 +25,20 @@ rule plan:
         "python -m workflow_scripts plan --config {params.config:q} "
         "--snakefile {params.snakefile:q} --started-in {params.started_in:q} "
         "--partitions {params.partitions:q} 2> {log:q}"
+
+
+rule power:
+    log:
+        f"{paths.LOGS}/power.log",
+    retries: 0
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        config=rules.plan.params.config,
+    message:
+        "Say which excess a run can show"
+    shell:
+        "python -m workflow_scripts power --config {params.config:q} 2> {log:q}"
 
 
 rule preflight:

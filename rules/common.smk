@@ -41,7 +41,7 @@ environment.clear(may_be_launched=False)
 environment.print_as_can_be()
 
 # Rules without output, which are asked for by name and print what they find.
-COMMANDS = {"plan", "preflight", "verify", "adopt"}
+COMMANDS = {"plan", "power", "preflight", "verify", "adopt"}
 
 
 def asked_for():

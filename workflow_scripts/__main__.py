@@ -49,6 +49,7 @@ STAGES = {
     "verify": Stage("check all results against their records"),
     "adopt": Stage("take over a finished run of an older version of the code"),
     "plan": Stage("print what would run now, on which GPUs, for how long"),
+    "power": Stage("say which excess a run can show"),
     "preflight": Stage("check what a run on the cluster will need", online=True),
     "schema": Stage("print config.yaml's JSON Schema, for editors"),
 }

@@ -174,6 +174,7 @@ def test_a_slice_of_real_pairs_goes_through_the_whole_dag(tmp_path: Path, warm_p
         f"targets={{hh_single_turn: {{sets: {sets}}}}}",
         "matrix={models: [hh-small, hh-middle]}",
         "models={hh-small: {pretrain: {steps: 10}}, hh-middle: {pretrain: {steps: 10}}}",
+        "conflicts={placebo: null}",
         "execution={warm_start: false}",
         environment=warm_process.variable,
     )
