@@ -240,3 +240,14 @@ def test_no_single_change_ends_a_dry_run_in_a_traceback(
     assert "Traceback" not in ran.stderr, ran.stderr[-2000:]
     if ran.returncode:
         assert len(ran.stderr.splitlines()) < 12, ran.stderr
+
+
+@pytest.mark.parametrize("profile", ["hh", "smollm2"])
+def test_a_profile_reads_its_pairs_from_the_hub_on_request(profile: str):
+    files = ("config.yaml", f"profiles/{profile}/experiment.yaml", "profiles/hh/hub.yaml")
+    config = load(read_layers([ROOT / file for file in files], {}))
+    for name in ("gt", "weak", "test", "helpful"):
+        source = getattr(config.targets["hh_single_turn"].sets, name).source
+        assert (source.hub, source.path, source.format) == ("Anthropic/hh-rlhf", None, "transcript")
+        # Dialogues of several turns are left out, without being faults.
+        assert not source.multi_turn

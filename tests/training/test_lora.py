@@ -23,7 +23,7 @@ from workflow_scripts.models import adapters, checkpoints
 from workflow_scripts.models.scorer import PairScorer
 from workflow_scripts.models.tokenise import members, tokenise
 
-LORA = {"lora": {"r": 4, "alpha": 8, "targets": "all-linear"}}
+LORA = {"lora": {"r": 4, "alpha": 8}}
 READING = {"max_length": 48, "compat": {}}
 WEIGHTS = "adapter_model.safetensors"
 
@@ -172,7 +172,7 @@ def test_a_broken_adapter_is_one_line(damage, message, base, pairs, tmp_path):
 def test_rewards_need_a_head_and_targets_need_modules(sft: Path, base: Path):
     with pytest.raises(UserError, match=r"lacks score\.weight"):
         checkpoints.load_trained(sft, Readout.REWARD)
-    with pytest.raises(UserError, match=r'lora\.targets: .*; name modules of the model, or "all-'):
+    with pytest.raises(UserError, match=r"lora\.targets: .*; name modules of the model, or leave"):
         checkpoints.load_base(base, Readout.REWARD, adapters.Lora(targets=["q_proj"]))
 
 

@@ -219,7 +219,7 @@ def _adapted(model: Model, shape: Shape) -> Shape:
     if model.lora is None:
         return shape
     targets = model.lora.targets
-    return shape.with_adapters(model.lora.r, None if isinstance(targets, str) else len(targets))
+    return shape.with_adapters(model.lora.r, None if targets is None else len(targets))
 
 
 def _chosen(config: Config, model: str, shape: Shape) -> tuple[str, Layout]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
 from workflow_scripts.config.messages import BelowSection
 from workflow_scripts.core.names import Name
@@ -67,6 +67,14 @@ class Package(Settings):
     """SHA-256 of its wheel."""
 
 
+Targets = Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]], Field(min_length=1)]
+
+
+def _no_targets(given: object) -> object:
+    """Return None for what PEFT calls all matrices of all layers."""
+    return None if given == "all-linear" else given
+
+
 class Lora(Settings):
     """LoRA: train a small addition to the model, and leave its own weights as they are."""
 
@@ -74,11 +82,8 @@ class Lora(Settings):
     """Rank of the addition to each matrix."""
     alpha: Count = 32
     """The addition is scaled by `alpha` over `r`."""
-    targets: (
-        Literal["all-linear"]
-        | Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]], Field(min_length=1)]
-    ) = "all-linear"
-    """Ends of the names of the modules that get one, or all matrices of all layers."""
+    targets: Annotated[Targets | None, BeforeValidator(_no_targets)] = None
+    """Ends of the names of the modules that get one; all matrices of all layers if left out."""
 
 
 class Model(Settings):

@@ -20,6 +20,8 @@ from workflow_scripts.methods.readout import Readout
 _DESCRIPTION = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
 _HEAD = "score"
+_ALL = "all-linear"
+"""What PEFT calls all matrices of all layers."""
 
 
 def base_of(folder: Path | str) -> str | None:
@@ -52,11 +54,10 @@ def add(model: PreTrainedModel, lora: Lora, readout: Readout) -> None:
     Raises:
         UserError: if the model has none of the modules that are to be adapted.
     """
-    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
     adapter = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
-        target_modules=targets,
+        target_modules=lora.targets or _ALL,
         task_type="SEQ_CLS" if readout.is_reward else "CAUSAL_LM",
         modules_to_save=[_HEAD] if readout.is_reward else None,
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
@@ -66,7 +67,7 @@ def add(model: PreTrainedModel, lora: Lora, readout: Readout) -> None:
     except ValueError as error:
         raise UserError(
             f"{model.config.name_or_path}: lora.targets: {first_line(error)}; name modules of the "
-            'model, or "all-linear"'
+            "model, or leave `targets` out for all matrices"
         ) from error
 
 
