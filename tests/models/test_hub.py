@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from huggingface_hub import snapshot_download
@@ -14,6 +15,8 @@ from huggingface_hub import snapshot_download
 from tests.shared.base_models import FAMILIES, save_base
 from tests.shared.hub import ID, REVISION, Hub, serving
 from tests.shared.workflows import ROOT
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.models.hub import download
 
 STAGE = (sys.executable, "-m", "workflow_scripts", "base_model")
 WHERE = f"error: models: {ID} at {REVISION} cannot be fetched ("
@@ -133,3 +136,42 @@ def test_a_broken_download_goes_on_where_it_broke(repository: Path, tmp_path: Pa
     assert {path.name for path in (tmp_path / "model").iterdir()} == set(sizes) - {
         "consolidated.safetensors"
     }
+
+
+CHUNK = 10 * 1024 * 1024
+"""Bytes that the hub's library writes at a time."""
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Return a hub from which a part of a large file has come, into ``here``, before it broke."""
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large/model.safetensors").write_bytes(Random(0).randbytes(CHUNK * 2))
+    with serving(tmp_path / "large") as hub:
+        template = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        hub.breaks_after, hub.ends = CHUNK + 1, True
+        with pytest.raises(UserError, match=r"^models: .* cannot be fetched \(.*503.*\); "):
+            get(tmp_path)
+        hub.breaks_after = hub.sent = hub.status = 0
+        yield hub
+
+
+def get(folder: Path) -> bytes:
+    """Download the large file, and return what has come."""
+    download(ID, REVISION, folder / "here", ["model.safetensors"])
+    (file,) = (folder / "here").iterdir()
+    return file.read_bytes()
+
+
+def test_a_large_file_goes_on_where_it_broke(broken: Hub, tmp_path: Path):
+    assert get(tmp_path) == (broken.folder / "model.safetensors").read_bytes()
+    assert broken.sent == CHUNK
+
+
+def test_a_large_file_that_was_damaged_on_its_way_is_had_again(broken: Hub, tmp_path: Path):
+    (part,) = (tmp_path / "here").iterdir()
+    part.write_bytes(bytes(CHUNK))
+    with pytest.raises(UserError, match="safetensors came damaged"):
+        get(tmp_path)
+    assert get(tmp_path) == (broken.folder / "model.safetensors").read_bytes()

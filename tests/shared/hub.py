@@ -25,6 +25,7 @@ class Hub:
         status: what it answers instead of anything else.
         code: the hub's own name of that failure.
         breaks_after: bytes of a file after which a connection is closed.
+        ends: whether it answers nothing more once it has closed a connection so.
         asked: the paths that were asked for, and how often.
         sent: bytes of files that were sent.
     """
@@ -34,6 +35,7 @@ class Hub:
     status: int = 0
     code: str = ""
     breaks_after: int = 0
+    ends: bool = False
     asked: Counter[str] = field(default_factory=Counter)
     sent: int = 0
 
@@ -112,6 +114,7 @@ def serving(folder: Path) -> Iterator[Hub]:
             if is_file and hub.breaks_after and len(body) > hub.breaks_after:
                 body = body[: hub.breaks_after]
                 self.close_connection = True
+                hub.status = 503 if hub.ends else 0
             self.wfile.write(body)
             if is_file:
                 hub.sent += len(body)
