@@ -107,15 +107,31 @@ def test_a_run_that_works_is_left_alone():
         assert takeover.refusal().endswith("; wait for its end")
 
 
-def test_a_job_that_outlives_its_run_is_waited_for():
+@pytest.mark.parametrize("heeds", [True, False])
+def test_a_job_is_told_to_end_with_its_run_and_waited_for(heeds: bool):
+    """As a training that writes its state first."""
+    busy = "" if heeds else "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     with process(BEGIN) as run:
         lock()
-        with process(JOB, **{takeover.VARIABLE: str(mark().absolute())}):
+        with process(busy + JOB, **{takeover.VARIABLE: str(mark().absolute())}) as job:
             run.kill()
             run.wait()
-            assert enter() is None
-            assert "wait for its end" in takeover.refusal()
+            if heeds:
+                assert job.wait(timeout=60) == -signal.SIGTERM
+            else:
+                assert enter() is None
+                assert "wait for its end" in takeover.refusal()
     assert enter() is not None
+
+
+def test_a_job_on_another_machine_does_not_take_its_run_for_killed(folder: Path):
+    with process(BEGIN) as run:
+        changed(boot="another")
+        with process(JOB, **{takeover.VARIABLE: str(mark().absolute())}) as job:
+            run.kill()
+            run.wait()
+            with pytest.raises(subprocess.TimeoutExpired):
+                job.wait(timeout=0.5)
 
 
 FOREIGN: dict[str, tuple[Callable[[], object], str]] = {

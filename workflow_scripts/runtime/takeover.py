@@ -5,6 +5,8 @@ power loss or ``kill -9`` it asks for ``--unlock``. Each run therefore leaves a 
 ``.snakemake/runs``, which it and its jobs hold by a lock of the kernel, which goes when they do,
 however they end. Locks are taken over where every mark is that of a run that was killed on this
 machine. Of another machine, which may share this folder, nobody here can tell.
+
+A second lock is Snakemake's alone: a job on its machine waits for it, and so learns of its end.
 """
 
 import atexit
@@ -12,8 +14,10 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -55,16 +59,37 @@ def enter() -> str | None:
                 "over."
             )
         for mark in marks.killed if taken or not _locked() else ():
-            mark.unlink()
+            _remove(mark)
         _leave_mark()
     return taken
 
 
 def join() -> None:
-    """Hold the mark of the run that this job is of, so that nobody takes over while it works."""
-    with suppress(OSError):
+    """Hold the mark of the run that this job is of, and end where that is killed.
+
+    Nobody takes over while a job works: a training that is told to end writes its state first.
+    """
+    with suppress(OSError, ValueError, KeyError):
         if mark := os.environ.get(VARIABLE):
             _held.append(_lock(Path(mark), fcntl.LOCK_SH))
+            # Where another machine's locks are not seen, it would seem to have ended.
+            if json.loads(Path(mark).read_text(encoding="utf-8"))["boot"] == _boot():
+                ends = threading.Thread(target=_end_with, args=(_main_of(Path(mark)),), daemon=True)
+                ends.start()
+
+
+def _end_with(main: Path) -> None:
+    """Wait for the end of Snakemake, then ask this process to end."""
+    try:
+        os.close(_lock(main, fcntl.LOCK_SH))
+    except OSError:
+        return
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _main_of(mark: Path) -> Path:
+    """Return the file that Snakemake itself locks."""
+    return mark.with_suffix(".main")
 
 
 def refusal() -> str:
@@ -91,9 +116,9 @@ def forget_others() -> None:
     with suppress(OSError), _alone():
         marks = _marks()
         for mark in marks.killed:
-            mark.unlink()
+            _remove(mark)
         for other in marks.elsewhere:
-            Path(other["mark"]).unlink(missing_ok=True)
+            _remove(Path(other["mark"]))
 
 
 def _marks() -> _Marks:
@@ -148,11 +173,13 @@ def _leave_mark() -> None:
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     mark.write_text(json.dumps(said), encoding="utf-8")
+    _main_of(mark).touch()
     try:
         _held.append(_lock(mark, fcntl.LOCK_SH | fcntl.LOCK_NB))
+        _held.append(_lock(_main_of(mark), fcntl.LOCK_EX | fcntl.LOCK_NB))
     except OSError:
         # A file system without locks: without a mark nothing is taken over.
-        mark.unlink()
+        _remove(mark)
         return
     os.environ[VARIABLE] = str(mark.absolute())
     atexit.register(_remove_own, mark.absolute(), os.getpid())
@@ -161,8 +188,13 @@ def _leave_mark() -> None:
 def _remove_own(mark: Path, process: int) -> None:
     """Remove a mark at the end of the process that left it, and not at that of a fork."""
     if os.getpid() == process:
+        _remove(mark)
+
+
+def _remove(mark: Path) -> None:
+    for file in (mark, _main_of(mark)):
         with suppress(OSError):
-            mark.unlink()
+            file.unlink()
 
 
 def _lock(path: Path, how: int) -> int:
