@@ -142,7 +142,7 @@ def test_two_probes_of_one_cell_are_refused(probes, tmp_path):
 
 def test_a_file_that_is_no_probe_is_refused(tmp_path):
     stray = tmp_path / "stray.json"
-    stray.write_text('{"schema_version": 1}')
+    stray.write_text('{"schema_version": 2}')
     with pytest.raises(UserError, match=r"stray\.json: \$: .*required"):
         write_cells(tmp_path, [stray])
 

@@ -2,9 +2,9 @@
 
 import csv
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.core.files import columns_of, read_table
@@ -12,9 +12,10 @@ from workflow_scripts.measures.probe_file import read_probe
 from workflow_scripts.report.cells import (
     GROUP,
     INFLUENCES,
-    KEY,
     CellRow,
+    CellRows,
     influences_of,
+    rows_of,
     sorted_cells,
 )
 
@@ -32,26 +33,20 @@ def read_cells(path: str, target: str | None = None) -> list[CellRow]:
     return [row for row in rows if target in (None, row["target"])]
 
 
-def read_probes(paths: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-    """Return probes by path, in the order of the table's rows.
+def read_probes(paths: Iterable[str]) -> list[CellRows]:
+    """Return the rows of probes, in the tables' order; only they are kept of thousands of probes.
 
     Raises:
         UserError: if a file is not a probe, or two are of one cell.
     """
-    return sorted_cells((path, read_probe(path)) for path in paths)
+    return sorted_cells(rows_of(path, read_probe(path)) for path in paths)
 
 
-def reliability_table(probes: Iterable[Mapping[str, Any]]) -> "pa.Table":
+def reliability_table(cells: Iterable[CellRows]) -> "pa.Table":
     """Return one row a cell, model and bin of its confidence."""
     import pyarrow as pa
 
-    rows = [
-        {name: probe["settings"][name] for name in KEY} | {"model": model} | bin_
-        for probe in probes
-        for model, bins in probe["reliability"].items()
-        for bin_ in bins
-    ]
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist([row for cell in cells for row in cell.bins])
 
 
 def as_table(rows: Sequence[CellRow]) -> "pa.Table":

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.measures.intervals import t_interval
@@ -43,23 +43,43 @@ INFLUENCES = {SCORE: "score", BLIND: "baseline"}
 LEVEL = 0.95
 
 
-def sorted_cells(probes: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
-    """Return the probes by path: those of weak models, of `none` and of direct students first.
+class CellRows(NamedTuple):
+    """What the tables have of one probe.
 
-    Args:
-        probes: paths with the probes' contents.
+    Attributes:
+        row: of the table of cells.
+        bins: of the table of confidences, one a model and bin.
+    """
+
+    row: CellRow
+    bins: Sequence[CellRow]
+
+
+def rows_of(path: str, probe: Mapping[str, Any]) -> CellRows:
+    """Return the rows of a probe, with its path."""
+    cell = {name: probe["settings"][name] for name in KEY}
+    bins = [
+        cell | {"model": model} | bin_
+        for model, bins in probe["reliability"].items()
+        for bin_ in bins
+    ]
+    return CellRows(cell_row(probe) | {"probe": path}, bins)
+
+
+def sorted_cells(cells: Iterable[CellRows]) -> list[CellRows]:
+    """Return the cells in order: those of weak models, of `none` and of direct students first.
 
     Raises:
         UserError: if two are of one cell.
     """
-    by_cell: dict[tuple[Any, ...], tuple[str, Mapping[str, Any]]] = {}
-    for path, probe in probes:
-        cell = tuple(probe["settings"][name] for name in KEY)
+    by_cell: dict[tuple[Any, ...], CellRows] = {}
+    for found in cells:
+        cell = tuple(found.row[name] for name in KEY)
         if cell in by_cell:
-            raise UserError(f"{path}: is of the same cell as {by_cell[cell][0]}; give one of them")
-        by_cell[cell] = (path, probe)
-    settings = [probe["settings"] for _, probe in by_cell.values()]
-    pairs = {(cell["weak"], cell["strong"]) for cell in settings}
+            path, other = found.row["probe"], by_cell[cell].row["probe"]
+            raise UserError(f"{path}: is of the same cell as {other}; give one of them")
+        by_cell[cell] = found
+    pairs = {(found.row["weak"], found.row["strong"]) for found in by_cell.values()}
     models = by_strength({model for pair in pairs for model in pair}, pairs)
 
     def order(cell: tuple[Any, ...]) -> list[tuple[bool, Any]]:
@@ -68,7 +88,7 @@ def sorted_cells(probes: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, M
             for key, name in zip(KEY, cell, strict=True)
         ]
 
-    return dict(by_cell[cell] for cell in sorted(by_cell, key=order))
+    return [by_cell[cell] for cell in sorted(by_cell, key=order)]
 
 
 def by_strength(models: Iterable[str], pairs: Collection[tuple[str, str]]) -> list[str]:

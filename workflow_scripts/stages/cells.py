@@ -4,7 +4,7 @@ import argparse
 
 from workflow_scripts.core.files import write_table
 from workflow_scripts.report.cell_table import as_table, read_probes, reliability_table, write_csv
-from workflow_scripts.report.cells import aggregate, cell_row
+from workflow_scripts.report.cells import aggregate
 from workflow_scripts.report.p_values import with_adjusted
 
 
@@ -23,9 +23,9 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: if a file is not a probe, or two are of one cell.
     """
-    probes = read_probes(args.probes)
-    rows = with_adjusted(cell_row(probe) | {"probe": path} for path, probe in probes.items())
+    cells = read_probes(args.probes)
+    rows = with_adjusted(cell.row for cell in cells)
     write_csv(args.csv, rows)
     write_table(args.parquet, as_table(rows))
     write_csv(args.aggregated, aggregate(rows))
-    write_table(args.reliability, reliability_table(probes.values()))
+    write_table(args.reliability, reliability_table(cells))
