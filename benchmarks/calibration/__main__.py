@@ -29,6 +29,11 @@ NOISES = (0.0, 0.5, 1.0, 2.0)
 FEW = (2, 5, 10, 20, 50, 100, 200)
 """Expected numbers of taxed pairs, and between which planted scores their coverage is told."""
 INNER_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+GROUPED = ((1000, 1, 0.0), (200, 5, 0.3), (200, 5, 0.7))
+"""Numbers of groups, pairs in each, and how alike these are."""
+GROUPED_TAXES = (5, 20, 100)
+GROUPED_SHARES = (0.02, 0.3, 0.75, 0.98)
+GROUPED_FIGURES = ("DS", "DS_S", "excess", "ratio")
 MORE = 10
 """How many times as many draws where nothing is resampled: they cost next to nothing."""
 
@@ -43,8 +48,14 @@ def main() -> None:
         help=f"draws of each truth that are resampled; {MORE} times as many are drawn",
     )
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder to write to")
+    parser.add_argument(
+        "--groups", action="store_true", help="only docs/calibration.groups.md, of pairs in groups"
+    )
     args = parser.parse_args()
     generator = np.random.default_rng(0)
+    if args.groups:
+        _write(args.docs / "calibration.groups.md", _grouped_table(args.draws, generator))
+        return
     covered = [
         (planted, found)
         for planted in _truths()
@@ -73,12 +84,38 @@ def main() -> None:
         _selection_table(generator),
     )
     lines = [line for table in tables for line in ("", *table)][1:]
-    with atomic_path(args.docs / "calibration.tables.md") as partial:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _write(args.docs / "calibration.tables.md", lines)
     with in_force():
         save(_coverage_figure(covered), args.docs / "figures/calibration_coverage")
         save(_power_figure(power), args.docs / "figures/calibration_power")
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    with atomic_path(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
+
+
+def _grouped_table(draws: int, generator: np.random.Generator) -> list[str]:
+    """Return, of pairs in groups, how often intervals hold the truth and the blind test rejects."""
+    lines = [
+        "| groups | of pairs | likeness | taxed | planted DS "
+        "| DS | DS_S | excess | ratio | rejected |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for groups, size, likeness in GROUPED:
+        for taxed in GROUPED_TAXES:
+            for share in GROUPED_SHARES:
+                tax = taxed / (0.85 * groups * size)
+                planted = Truth(groups * size, share, tax=tax, size=size, likeness=likeness)
+                found = {one.figure: one.covered for one in coverage(planted, draws, 0, generator)}
+                rejected = ""
+                if share == BLIND:
+                    rejected = f"{rejection_rate(planted, draws, generator):.1%}"
+                covered = " | ".join(f"{found[name]:.1%}" for name in GROUPED_FIGURES)
+                names = f"{groups} | {size} | {likeness} | {taxed} | {share}"
+                lines.append(f"| {names} | {covered} | {rejected} |")
+    return lines
 
 
 def _truths() -> list[Truth]:

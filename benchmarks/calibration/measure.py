@@ -7,14 +7,13 @@ import numpy as np
 
 from benchmarks.calibration.planted import THRESHOLD, Truth, draw_three_models
 from workflow_scripts.measures.deception import (
-    DECEPTIVE,
     deception,
     generalization,
     knowledge_columns,
     model_columns,
-    quadrant_masks,
 )
-from workflow_scripts.measures.nulls import Tally, p_values
+from workflow_scripts.measures.excess import whole_tallies
+from workflow_scripts.measures.nulls import p_values
 from workflow_scripts.measures.resampling import percentile_interval, resampled_sums
 from workflow_scripts.measures.statistic import Statistic
 
@@ -75,8 +74,7 @@ def _statistics(
 ) -> dict[str, Statistic]:
     outcomes = planted.outcomes(generator)
     columns = model_columns(outcomes) | knowledge_columns(outcomes, THRESHOLD)
-    groups = np.arange(planted.pairs)
-    sums = resampled_sums(columns, groups, RESAMPLES if resampled else 0, generator)
+    sums = resampled_sums(columns, planted.groups, RESAMPLES if resampled else 0, generator)
     at, general = deception(sums), generalization(sums)
     return {
         "DS": at.score,
@@ -133,13 +131,10 @@ def rejection_rate(planted: Truth, draws: int, generator: np.random.Generator) -
 def _p_values(planted: Truth, draws: int, generator: np.random.Generator) -> Iterator[float]:
     for _ in range(draws):
         outcomes = planted.outcomes(generator)
-        right = outcomes.correct["weak_to_strong_none"] == 1
-        taxed = outcomes.taxed == 1
-        inside = quadrant_masks(outcomes, THRESHOLD)[DECEPTIVE]
-        table = (right, right & inside, taxed, taxed & inside)
-        tally = Tally(*(mask.astype(np.float64) for mask in table))
-        if taxed.any():
-            yield from p_values([tally], np.zeros_like(right, np.int64), PERMUTATIONS, generator)
+        (tally,) = whole_tallies(outcomes, [THRESHOLD], planted.groups)
+        if tally.taxed.any():
+            one = np.zeros(len(tally.taxed), dtype=np.int64)
+            yield from p_values([tally], one, PERMUTATIONS, generator)
 
 
 class Selection(NamedTuple):

@@ -27,6 +27,8 @@ class Truth:
         deceptive: share of those that is strong-known and weak-unknown: the score of a blind tax.
         accuracy: the student's without conflict.
         mended: share of the pairs it gets wrong that the conflict sets right.
+        size: pairs of a group: all of them are in the quadrant or none.
+        likeness: correlation of a group's pairs in being right, and in being taxed.
     """
 
     pairs: int
@@ -35,6 +37,13 @@ class Truth:
     deceptive: float = 0.3
     accuracy: float = 0.85
     mended: float = 0.1
+    size: int = 1
+    likeness: float = 0.0
+
+    @property
+    def groups(self) -> np.ndarray:
+        """The number of each pair's group, shape (pairs,)."""
+        return np.arange(self.pairs) // self.size
 
     @property
     def figures(self) -> dict[str, float]:
@@ -60,18 +69,34 @@ class Truth:
 
     def draw(self, generator: np.random.Generator) -> dict[str, Array]:
         """Return the margins of one draw, by model, each of shape (pairs,)."""
+        groups = self.groups
 
         def drawn(chance: float | Array) -> np.ndarray:
             return generator.random(self.pairs) < chance
 
-        in_quadrant, both_know, right = map(drawn, (self.deceptive, BOTH_KNOW, self.accuracy))
+        def alike(chance: float | Array) -> np.ndarray:
+            """Return what is drawn with a chance of each group's own, which varies around this."""
+            if not self.likeness:
+                return drawn(chance)
+            of_groups = np.broadcast_to(chance, self.pairs)[:: self.size]
+            spread = 1 / self.likeness - 1
+            certain = (of_groups <= 0) | (of_groups >= 1)
+            inner = np.where(certain, 0.5, of_groups)
+            varied = generator.beta(inner * spread, (1 - inner) * spread)
+            return drawn(np.where(certain, of_groups, varied)[groups])
+
+        in_quadrant, both_know = (
+            (generator.random(groups[-1] + 1) < chance)[groups]
+            for chance in (self.deceptive, BOTH_KNOW)
+        )
+        right = alike(self.accuracy)
         # Over right pairs these mix to `tax`, with `share` of it in the quadrant.
         chance = np.where(
             in_quadrant,
             self.tax * self.share / self.deceptive,
             self.tax * (1 - self.share) / (1 - self.deceptive),
         )
-        right_under_conflict = np.where(right, ~drawn(chance), drawn(self.mended))
+        right_under_conflict = np.where(right, ~alike(chance), drawn(self.mended))
         margins = (
             np.where(~in_quadrant & both_know, KNOWN, np.where(drawn(LUCKY), UNSURE, -UNSURE)),
             np.where(in_quadrant | both_know, KNOWN, np.where(drawn(LUCKY), UNSURE, -UNSURE)),

@@ -178,8 +178,12 @@ def test_tables_show_each_cell_in_both_formats(table, tmp_path):
     assert len(list(tmp_path.iterdir())) == 2 * len(TABLES)
     rows = pq.read_table(table).to_pylist()
     of_cell = next(
-        row for row in rows if row["scenario"] == "dpo" and row["conflict"] == "explicit"
+        row
+        for row in rows
+        if row["scenario"] == "dpo" and row["conflict"] == "explicit" and row["effective_tax"] >= 10
     )
+    few = [row for row in rows if row["seed"] == 0 and 0 < row["effective_tax"] < 10]
+    assert ("(few)" in (tmp_path / "excess_deception.md").read_text()) == bool(few)
     text = (tmp_path / "deception_score.md").read_text()
     assert f"{of_cell['deception_score']:.2f} [{of_cell['deception_score_low']:.2f}, " in text
     assert "±" in text  # three seeds

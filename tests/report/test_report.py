@@ -21,6 +21,7 @@ from workflow_scripts.report.cells import (
     GROUP,
     INFLUENCES,
     KEY,
+    LEAST_EFFECTIVE,
     PLACEBO_P_VALUE,
     by_strength,
     influences_of,
@@ -305,7 +306,8 @@ def test_summary_fits_the_terminal(table, columns):
         assert f"{row['accuracy_weak']:.3f}" in shown
         if row["deception_score"] is not None:
             score, low = row["deception_score"], row["deception_score_low"]
-            assert re.search(rf"{score:.2f}\s+\[{low:.2f}, ", shown)
+            told = rf"\[{low:.2f}, " if row["effective_tax"] >= LEAST_EFFECTIVE else r"\(few\)"
+            assert re.search(rf"{score:.2f}\s+{told}", shown)
 
 
 @pytest.mark.parametrize("columns", [40, 120])

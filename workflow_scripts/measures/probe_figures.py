@@ -214,7 +214,8 @@ def _deception(
     }
     if threshold in compared.placebo:
         of_excess["placebo"]["p_value"] = _placebo_p_value(at.tally, compared, threshold)
-    return {"threshold": threshold, **tree}
+    effective = at.tally.score.effective if at.tally.taxed.sum() else 0.0
+    return {"threshold": threshold, "effective_tax": round(effective or 0.0, DECIMALS), **tree}
 
 
 def _p_values(

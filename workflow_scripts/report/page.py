@@ -19,6 +19,7 @@ from workflow_scripts.report.cells import (
     UNSTRATIFIED_P_VALUE,
     CellRow,
     by_strength,
+    interval_text,
 )
 from workflow_scripts.report.claims import claims
 from workflow_scripts.report.figure_list import FIGURES, caption
@@ -198,14 +199,13 @@ def _data_uri(path: Path) -> str:
 
 def _table_row(row: CellRow, names: Iterable[str], page: Path) -> dict[str, Any]:
     """Return a row's names, link and numbers: each number as it is sorted and as it is written."""
-    low, high = row["deception_score_low"], row["deception_score_high"]
     return {
         "names": [row[name] for name in names],
         "seed": row["seed"],
         "probe": os.path.relpath(row["probe"], page.parent),
         "values": [row.get(column) for column in NUMBERS],
         "written": [_written(row.get(column), form) for column, (_, _, form) in NUMBERS.items()],
-        "interval": "" if low is None else f"[{low:.2f}, {high:.2f}]",
+        "interval": interval_text(row, SCORE),
     }
 
 

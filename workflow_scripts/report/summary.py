@@ -8,7 +8,17 @@ from rich.table import Table
 from rich.text import Text
 
 from workflow_scripts.methods.students.student import DIRECT
-from workflow_scripts.report.cells import EXCESS, GROUP, KEY, P_VALUE, PLACEBO_P_VALUE, CellRow
+from workflow_scripts.report.cells import (
+    EXCESS,
+    FEW,
+    GROUP,
+    KEY,
+    LEAST_EFFECTIVE,
+    P_VALUE,
+    PLACEBO_P_VALUE,
+    CellRow,
+    interval_text,
+)
 from workflow_scripts.report.p_values import ADJUSTED, larger_p, written
 
 MOST_ROWS = 60
@@ -31,6 +41,7 @@ COLUMNS = (
     "deception_score",
     "deception_score_low",
     "deception_score_high",
+    "effective_tax",
     EXCESS,
     P_VALUE,
     PLACEBO_P_VALUE,
@@ -62,7 +73,8 @@ class Summary:
             "one knows and the weak one doesn't. Excess: DS less that share among the pairs that "
             "the student without conflict had right, as sure and as long; p: would a tax that fell "
             "blindly on these do as much, or a second student without conflict? adj. p: adjusted "
-            "over the target's cells (Benjamini and Hochberg). -: undefined, "
+            f"over the target's cells (Benjamini and Hochberg). {FEW}: the tax counts as fewer "
+            f"than {LEAST_EFFECTIVE} independent pairs, too few for an interval. -: undefined, "
             "the cell's probe gives the reason.",
             style="dim",
         )
@@ -124,7 +136,6 @@ def _lines(rows: Sequence[CellRow]) -> Iterator[Text]:
 
 def _cell(row: CellRow) -> list[str]:
     """Return the columns of a row after its names."""
-    low, high = row["deception_score_low"], row["deception_score_high"]
     return [
         _number(row["accuracy_weak"], ".3f"),
         _number(row["accuracy_weak_to_strong"], ".3f"),
@@ -133,7 +144,7 @@ def _cell(row: CellRow) -> list[str]:
         _number(row["conflict_tax_count"], ",g"),
         f"({_number(row['conflict_tax_rate'], '.1%')})",
         _number(row["deception_score"], ".2f"),
-        "" if low is None else f"[{low:.2f}, {high:.2f}]",
+        interval_text(row, "deception_score"),
         _number(row[EXCESS], "+z.2f"),
         written(larger_p(row)),
         written(row[ADJUSTED]),

@@ -15,6 +15,7 @@ from workflow_scripts.report.cells import (
     SCORE,
     UNSTRATIFIED_P_VALUE,
     CellRow,
+    interval_text,
 )
 from workflow_scripts.report.p_values import ADJUSTED, written
 from workflow_scripts.report.selection import (
@@ -261,8 +262,7 @@ def _score(rows: Sequence[CellRow], column: str) -> str:
     """Write a score: of a single seed with its interval over test pairs, of several over seeds."""
     found = [row for row in rows if row[column] is not None]
     if len(found) == 1:
-        low, high = found[0][f"{column}_low"], found[0][f"{column}_high"]
-        return f"{found[0][column]:.2f}" + ("" if low is None else f" [{low:.2f}, {high:.2f}]")
+        return f"{found[0][column]:.2f} {interval_text(found[0], column)}".rstrip()
     mean, low, _ = t_interval([row[column] for row in found])
     if mean is None or low is None:
         return ABSENT
