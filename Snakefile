@@ -42,7 +42,7 @@ onstart:
         write_configuration()
     else:
         attempts.forget()
-    if workflow.local_exec and not is_command():
+    if workflow.local_exec and not is_command() and not silent:
         job_progress.show(logger)
     # A cluster's jobs are processes of their own, on their own nodes.
     if EXPERIMENT.execution.warm_start and workflow.local_exec and not is_command():

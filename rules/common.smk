@@ -5,6 +5,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
 
 from workflow_scripts import job_progress, terminal, warm
 from workflow_scripts.cluster import attempts, command_line, limits, work
@@ -61,6 +62,9 @@ def write_configuration():
     file.write_text(layers.standing_alone(LAYERS), encoding="utf-8")
 
 
+silent = not workflow.is_main_process or bool(
+    {Quietness.ALL, Quietness.PROGRESS} & set(workflow.output_settings.quiet or ())
+)
 if workflow.is_main_process:
     shown = workflow.output_settings
     terminal.attach(

@@ -1,5 +1,6 @@
 """A mistake in the configuration is one line: file, key, what is wrong, the nearest spelling."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.shared.workflows import ROOT
 from workflow_scripts.config import experiment, matrix
 from workflow_scripts.config.layers import read_layers
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.reruns import slices
 
 
 def test_the_papers_configuration_gives_the_papers_cells():
@@ -236,3 +238,24 @@ def test_conda_environments_hold_the_locked_versions(environment: str):
     for pin in pinned:
         name, version = pin.split("==")
         assert f'name = "{name}"\nversion = "{version}"\n' in lock
+
+
+def test_adapters_and_learning_rates_of_a_model_are_in_the_settings_of_its_trainings_alone():
+    own = {"lora": {"r": 8}, "learning_rates": {"simpo": 1e-4, "sft": 2e-4}}
+    plain, mine = loaded(PAPER), loaded(changed("models.gpt2", PAPER["models"]["gpt2"] | own))
+    place = ("harmlessness", "simpo")
+    cell = matrix.cells(plain)[0]._replace(scenario="simpo", weak="gpt2", strong="gpt2-medium")
+
+    def trainings(config: experiment.Config, model: str) -> list[dict[str, Any]]:
+        sft = slices.sft(config, "harmlessness", model, "0")
+        return [json.loads(text) for text in (sft, slices.ground_truth(config, *place, model, "0"))]
+
+    for before, after, rate in zip(
+        trainings(plain, "gpt2"), trainings(mine, "gpt2"), (2e-4, 1e-4), strict=True
+    ):
+        lora = {"r": 8, "alpha": 32, "targets": None}
+        assert after == before | {"learning_rate": rate, "lora": lora}
+    assert trainings(mine, "gpt2-medium") == trainings(plain, "gpt2-medium")
+    # The weak model's are not the student's.
+    assert slices.weak_to_strong(mine, cell) == slices.weak_to_strong(plain, cell)
+    assert "lora" not in slices.weak_to_strong(plain, cell)
