@@ -208,7 +208,7 @@ def test_preflight_without_a_cluster_checks_this_machine(tmp_path: Path):
 @pytest.mark.parametrize(
     ("visible", "found"),
     [
-        (0, "none visible here, so that trainings run on the CPU; for gpt2, opt-6.7b run where"),
+        (0, "none visible here, so that trainings run on the CPU; opt-6.7b are too large for that"),
         (1, "1 GPU is visible here: at most so many trainings run at once"),
         (1, "opt-6.7b ask for up to 4; set `gpus` of these in config.yaml, or describe the GPUs"),
         (4, "4 GPUs are visible here: at most so many trainings run at once"),

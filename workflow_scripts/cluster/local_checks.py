@@ -11,6 +11,8 @@ from workflow_scripts.config.experiment import Config
 _FIX = (
     "set `gpus` of these in config.yaml, or describe the GPUs of this machine in `hardware`, alone"
 )
+LARGEST_ON_CPU = 500_000_000
+"""Weights of a model that is still trained on a CPU, if only for a try."""
 _MB = 2**20 / 1e9
 """GB in one of nvidia-smi's MiB."""
 
@@ -35,10 +37,12 @@ def gpu_findings(config: Config, works: Iterable[Work], visible: int) -> Iterato
     for item in works:
         asking[item.model] = max(item.gpus, asking.get(item.model, 0))
     if not visible:
-        on_gpus = sorted(model for model, gpus in asking.items() if gpus)
+        large = sorted(
+            model for model in asking if hardware.shape_of(config, model).params > LARGEST_ON_CPU
+        )
         found = "none visible here, so that trainings run on the CPU"
-        fix = f"for {', '.join(on_gpus)} run where there is one, or set `gpus: 0`"
-        yield Finding("GPUs", found, fix if on_gpus else "")
+        fix = f"{', '.join(large)} are too large for that: run where there is one"
+        yield Finding("GPUs", found, fix if large else "")
         return
     yield Finding("GPUs", f"{_count(visible)} visible here: at most so many trainings run at once")
     unfit = sorted(model for model, gpus in asking.items() if gpus > visible)
