@@ -116,8 +116,10 @@ def test_seeds_are_aggregated_and_one_seed_says_so(table):
     ]
     assert len(accuracies) == 3
     assert float(three["accuracy_weak"]) == pytest.approx(np.mean(accuracies))
-    half = 4.302653 * np.std(accuracies, ddof=1) / np.sqrt(3)
-    assert float(three["accuracy_weak_high"]) == pytest.approx(np.mean(accuracies) + half)
+    of_seeds = 4.302653 * np.std(accuracies, ddof=1) / np.sqrt(3)
+    half = float(three["accuracy_weak_high"]) - np.mean(accuracies)
+    # All seeds share the test pairs, which the spread over seeds says nothing of.
+    assert of_seeds < half < np.hypot(of_seeds, 0.2)
 
 
 @pytest.mark.parametrize(

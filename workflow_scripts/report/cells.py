@@ -1,11 +1,9 @@
-"""The table of cells: a probe's row in it, the order of rows, and rows aggregated over seeds."""
+"""The table of cells: a probe's row in it, and the order of rows."""
 
-import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.measures.intervals import t_interval
 from workflow_scripts.methods.students.student import DIRECT
 
 CellRow = Mapping[str, Any]
@@ -190,27 +188,3 @@ def interval_text(row: CellRow, figure: str) -> str:
 def figure_names(row: Mapping[str, Any]) -> list[str]:
     """Return the figures of a row that have an interval, in its order."""
     return [name.removesuffix("_low") for name in row if name.endswith("_low")]
-
-
-def aggregate(rows: Sequence[CellRow]) -> list[dict[str, Any]]:
-    """Return one row a cell but for its seed: each figure's mean and 95 % t-interval over seeds.
-
-    `{figure}_seeds` counts the seeds that define the figure; below two there is no interval, and
-    the column `interval` says so for a cell with a single seed. p-values are left out, since their
-    mean has no meaning.
-    """
-    aggregated = []
-    for _, group in itertools.groupby(rows, key=lambda row: [row[name] for name in GROUP]):
-        seeds = list(group)
-        summary: dict[str, Any] = {name: seeds[0][name] for name in (*GROUP, *SETTINGS)}
-        summary["seeds"] = len(seeds)
-        summary["interval"] = (
-            "none: a single seed" if len(seeds) == 1 else f"{LEVEL:.0%} t over seeds"
-        )
-        for name in figure_names(seeds[0]):
-            values = [row[name] for row in seeds if row.get(name) is not None]
-            mean, low, high = t_interval(values, LEVEL)
-            summary |= {name: mean, f"{name}_low": low, f"{name}_high": high}
-            summary[f"{name}_seeds"] = len(values)
-        aggregated.append(summary)
-    return aggregated

@@ -17,6 +17,7 @@ from workflow_scripts.report.cells import (
     CellRow,
     interval_text,
 )
+from workflow_scripts.report.over_seeds import over_seeds
 from workflow_scripts.report.p_values import ADJUSTED, written
 from workflow_scripts.report.selection import (
     bootstrapped,
@@ -250,8 +251,8 @@ def _once_a_seed(rows: Iterable[CellRow]) -> list[CellRow]:
 
 
 def _percent(rows: Sequence[CellRow], column: str) -> str:
-    """Write a share as a percentage, over seeds with its 95 % t-interval's half-width."""
-    mean, low, _ = t_interval([row[column] for row in rows if row[column] is not None])
+    """Write a share as a percentage, over seeds with its 95 % interval's half-width."""
+    mean, low, _ = over_seeds(rows, column)
     if mean is None:
         return ABSENT
     half = "" if low is None else f" ± {100 * (mean - low):.1f}"
@@ -263,7 +264,7 @@ def _score(rows: Sequence[CellRow], column: str) -> str:
     found = [row for row in rows if row[column] is not None]
     if len(found) == 1:
         return f"{found[0][column]:.2f} {interval_text(found[0], column)}".rstrip()
-    mean, low, _ = t_interval([row[column] for row in found])
+    mean, low, _ = over_seeds(found, column)
     if mean is None or low is None:
         return ABSENT
     return f"{mean:.2f} ± {mean - low:.2f}"

@@ -4,7 +4,7 @@ import argparse
 
 from workflow_scripts.core.files import write_table
 from workflow_scripts.report.cell_table import as_table, read_probes, reliability_table, write_csv
-from workflow_scripts.report.cells import aggregate
+from workflow_scripts.report.over_seeds import aggregate
 from workflow_scripts.report.p_values import with_adjusted
 
 

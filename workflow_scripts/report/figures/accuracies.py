@@ -6,10 +6,10 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from workflow_scripts.measures.intervals import t_interval
 from workflow_scripts.report.cells import CellRow
 from workflow_scripts.report.figures.panels import add_legend, scenario_panels
 from workflow_scripts.report.figures.style import CEILING_COLOURS, CONFLICT_STYLES, notice
+from workflow_scripts.report.over_seeds import over_seeds
 from workflow_scripts.report.selection import (
     ModelPair,
     count,
@@ -96,11 +96,11 @@ def _student(rows: Sequence[CellRow]) -> tuple[float | None, float | None, float
     if len(rows) == 1:
         (row,) = rows
         return row[STUDENT], row[f"{STUDENT}_low"], row[f"{STUDENT}_high"]
-    return t_interval([row[STUDENT] for row in rows])
+    return over_seeds(rows, STUDENT)
 
 
 def _bars(rows: Sequence[CellRow]) -> str:
     """Return what the bars are."""
     if most_seeds(rows) == 1:
         return "bars: 95 % interval over groups of test pairs; a single seed"
-    return f"mean over {seed_counts(rows)}; bars: 95 % t-interval over seeds"
+    return f"mean over {seed_counts(rows)}; bars: 95 % interval over seeds and test pairs"

@@ -1,0 +1,98 @@
+"""Figures of a cell over its seeds, whose uncertainty has two sources that are crossed.
+
+All seeds are measured on the same test pairs. What these move in every seed doesn't show in how
+much the seeds differ, and doesn't average out over them.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from statistics import NormalDist, fmean
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.measures.intervals import Influences, t_interval
+from workflow_scripts.report.cells import (
+    BLIND,
+    EXCESS,
+    GROUP,
+    LEVEL,
+    SCORE,
+    SETTINGS,
+    CellRow,
+    figure_names,
+)
+from workflow_scripts.report.replication import error_of, influences
+
+Interval = tuple[float | None, float | None, float | None]
+"""A mean and both ends of its interval; None where undefined."""
+
+
+def crossed_interval(values: Sequence[float], moved: Influences) -> Interval:
+    """Return the mean of seeds and the 95 % interval over seeds and groups of pairs.
+
+    Seeds have their t-interval, less what groups move in one seed and not in another, which is part
+    of how much seeds differ. Groups have the normal one of what they move in the mean.
+
+    Args:
+        values: of each seed, two or more.
+        moved: how much each group moves each of them, shape (seeds, groups).
+    """
+    mean, low, _ = t_interval(values, LEVEL)
+    assert mean is not None
+    assert low is not None
+    seeds = len(values)
+    apart = moved - moved.mean(axis=0)
+    of_pairs = float((apart**2).sum()) / (seeds * (seeds - 1))
+    variance = float(np.var(values, ddof=1)) / seeds
+    left = math.sqrt(max(1 - of_pairs / variance, 0.0)) if variance else 0.0
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    half = math.hypot((mean - low) * left, z * error_of(moved.mean(axis=0)))
+    return mean, mean - half, mean + half
+
+
+def over_seeds(rows: Sequence[CellRow], figure: str) -> Interval:
+    """Return a figure's mean over a cell's seeds and its interval, over seeds and test pairs.
+
+    Of figures but DS, b and the excess it is not known what each group moves: their intervals over
+    pairs are taken as what all seeds share. A single seed has no interval.
+    """
+    found = [row for row in rows if row.get(figure) is not None]
+    values = [row[figure] for row in found]
+    mean, low, high = t_interval(values, LEVEL)
+    if mean is None or low is None:
+        return mean, low, high
+    if figure in (SCORE, BLIND, EXCESS):
+        moved = [of for row in found if (of := influences(row, figure)) is not None]
+        if len(moved) == len(found):
+            return crossed_interval(values, np.array(moved))
+    ends = [(row[f"{figure}_low"], row[f"{figure}_high"]) for row in found]
+    pairs = fmean([(high - low) / 2 for low, high in ends if low is not None] or [0.0])
+    half = math.hypot(mean - low, pairs)
+    return mean, mean - half, mean + half
+
+
+def aggregate(rows: Sequence[CellRow]) -> list[dict[str, Any]]:
+    """Return one row a cell but for its seed: each figure's mean and 95 % interval.
+
+    `{figure}_seeds` counts the seeds that define the figure; below two there is no interval, and
+    the column `interval` says so for a cell with a single seed. p-values are left out, since their
+    mean has no meaning.
+    """
+    aggregated = []
+    for _, group in itertools.groupby(rows, key=lambda row: [row[name] for name in GROUP]):
+        seeds = list(group)
+        summary: dict[str, Any] = {name: seeds[0][name] for name in (*GROUP, *SETTINGS)}
+        summary["seeds"] = len(seeds)
+        summary["interval"] = (
+            "none: a single seed"
+            if len(seeds) == 1
+            else f"{LEVEL:.0%} over seeds (t) and groups of test pairs"
+        )
+        for name in figure_names(seeds[0]):
+            mean, low, high = over_seeds(seeds, name)
+            summary |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+            summary[f"{name}_seeds"] = sum(row.get(name) is not None for row in seeds)
+        aggregated.append(summary)
+    return aggregated
