@@ -29,7 +29,12 @@ def read_cells(path: str, target: str | None = None) -> list[CellRow]:
     Raises:
         UserError: if the table cannot be read.
     """
-    rows = read_table(path, columns_of(path)).to_pylist()
+    table = read_table(path, columns_of(path))
+    lists = [name for name in map(influences_of, INFLUENCES) if name in table.column_names]
+    rows = table.drop_columns(lists).to_pylist()
+    for name in lists:
+        for row, found in zip(rows, table[name], strict=True):
+            row[name] = found.values.to_numpy() if found.is_valid else None
     return [row for row in rows if target in (None, row["target"])]
 
 

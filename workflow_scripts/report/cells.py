@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.students.student import DIRECT
 
@@ -143,7 +145,11 @@ def cell_row(probe: Mapping[str, Any]) -> dict[str, Any]:
             (f"{name}_at_{swept['threshold']:g}", scores[name]) for name in SWEPT if name in scores
         )
     found = probe["influences"] or {}
-    row |= {influences_of(name): found.get(part) for name, part in INFLUENCES.items()}
+    # Arrays: as lists of numbers, the groups of thousands of cells would take gigabytes.
+    row |= {
+        influences_of(name): np.array(found[part]) if found else None
+        for name, part in INFLUENCES.items()
+    }
     return row
 
 
