@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, set_seed
@@ -62,16 +63,29 @@ def test_the_difference_is_found_in_a_model_of_small_logits_too(tmp_path: Path):
     assert json.loads((folder / "config.json").read_text())[OWN_FORWARD]
 
 
+@pytest.mark.parametrize("kind", ["logits scaled", "a window"])
 @pytest.mark.parametrize("objective", ["simpo", "reward_model"])
-def test_training_and_predictions_keep_to_it(objective: str, tmp_path: Path):
-    folder = save_base(tmp_path / "model", UNLIKE["logits scaled"])
+def test_training_and_predictions_keep_to_it(objective: str, kind: str, tmp_path: Path):
+    folder = save_base(tmp_path / "model", UNLIKE[kind])
     own_forward.settle(folder, "models: mine")
-    pairs = write_pairs(tmp_path / "pairs.parquet", 16)
-    train(tmp_path / "trained", folder, pairs, COMMON | SETTINGS[objective])
+    pairs = write_pairs(tmp_path / "pairs.parquet", 8)
+    settings = COMMON | SETTINGS[objective] | {"learning_rate": 1e-9}
+    record = train(tmp_path / "trained", folder, pairs, settings)
     readout = Readout.REWARD if objective == "reward_model" else Readout.MEAN_LOG_PROBABILITY
     checkpoint = tmp_path / "trained/checkpoint"
-    scores, own = text_scores(checkpoint, checkpoints.load_trained(checkpoint, readout), readout)
+    model = checkpoints.load_trained(checkpoint, readout)
+    rows = pq.read_table(pairs).to_pydict()
+    texts = [rows["chosen"], rows["rejected"]]
+    tokenizer = checkpoints.load_tokenizer(checkpoint)
+    sequences = tokenise(tokenizer, rows["id"], rows["prompt"], texts, COMMON["max_length"])
+    scores = in_batches(PairScorer(model, readout), sequences, 192)
+    with torch.inference_mode():
+        own = [float(score_by_hand(model, readout, sequences, row)) for row in range(16)]
     np.testing.assert_allclose(scores, own, atol=2e-5)
+    margins = torch.tensor(own[:8]) - torch.tensor(own[8:])
+    side = 2 * margins - 1 if objective == "simpo" else margins
+    loss = torch.nn.functional.softplus(-side).mean()
+    assert record["losses"] == pytest.approx([float(loss)], abs=1e-5)
 
 
 def test_a_model_that_can_be_scored_in_neither_way_is_refused(
