@@ -35,6 +35,8 @@ rule all:
         beside_checkpoints("predictions.parquet"),
         rules.cells.input.probes,
         collect(rules.figures.output, target=EXPERIMENT.matrix.targets),
+    message:
+        "All cells and their report"
 
 
 onstart:
