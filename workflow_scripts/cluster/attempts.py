@@ -19,7 +19,7 @@ from typing import Any
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from workflow_scripts.cluster.findings import Finding, run_slurm
-from workflow_scripts.cluster.hardware import Growth
+from workflow_scripts.cluster.hardware import NO_GROWTH, Growth
 from workflow_scripts.config import paths
 from workflow_scripts.core.files import write_json
 
@@ -49,16 +49,23 @@ class Failures(logging.Filter):
         said: Any = record
         event = getattr(record, "event", None)
         if event == LogEvent.GROUP_ERROR:
-            self._note(said.job_error_info, getattr(said, "external_jobid", None))
+            slurm_id = getattr(said, "external_jobid", None)
+            state = self._note(said.job_error_info, slurm_id)
+            if state:
+                # In the plugin's words, which Snakemake hands on for single jobs alone.
+                record.msg = (
+                    f"{record.msg}: SLURM-job '{slurm_id}' failed, SLURM status is: '{state}'"
+                )
         # Those of a group's jobs are repeated one by one.
         elif event == LogEvent.JOB_ERROR and not said.indent:
             info = {"output": said.output, "log": said.log}
             self._note([info], said.aux.get("external_jobid"))
         return True
 
-    def _note(self, jobs: Sequence[Mapping[str, Any]], slurm_id: str | None) -> None:
+    def _note(self, jobs: Sequence[Mapping[str, Any]], slurm_id: str | None) -> str:
+        """Note why a job failed, and return Slurm's state of it."""
         if self._on_cluster and slurm_id is None:
-            return  # it was never submitted, which is nobody's attempt
+            return ""  # it was never submitted, which is nobody's attempt
         state = _state(slurm_id) if slurm_id is not None else ""
         # An output may be followed by what Snakemake does with it, in brackets.
         outputs = [[path.split(" (")[0] for path in job["output"]] for job in jobs]
@@ -72,6 +79,7 @@ class Failures(logging.Filter):
             cause = _cause("error: of another" if blameless else said or "", state)
             for path in paths_:
                 write_json(_file(path), [*_causes(path), cause])
+        return state
 
 
 def growth(path: str, attempt: int) -> Growth:
@@ -82,7 +90,7 @@ def growth(path: str, attempt: int) -> Growth:
         attempt: which attempt it is, from 1.
     """
     if attempt == 1:
-        return Growth()
+        return NO_GROWTH
     causes = _causes(path)[1 - attempt :]
     return Growth(memory=causes.count(Cause.MEMORY), time=causes.count(Cause.TIME))
 

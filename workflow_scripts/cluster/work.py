@@ -126,7 +126,8 @@ class Costs:
                 or none of the partitions.
         """
         asked = self._asked(output, fields, NO_GROWTH)
-        growth = attempts.growth(output.format(**fields), attempt)
+        # Most jobs are asked about once, and never fail.
+        growth = NO_GROWTH if attempt == 1 else attempts.growth(output.format(**fields), attempt)
         grown = asked if growth == NO_GROWTH else self._asked(output, fields, growth)
         if self._limits is None:
             return grown
