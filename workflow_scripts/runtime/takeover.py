@@ -24,6 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workflow_scripts.runtime import slurm_job
+
 CHANGES_NO_RESULT = "says which run may work in a folder"
 
 VARIABLE = "W2S_RUN"
@@ -67,8 +69,11 @@ def enter() -> str | None:
 def join() -> None:
     """Hold the mark of the run that this job is of, and end where that is killed.
 
-    Nobody takes over while a job works: a training that is told to end writes its state first.
+    Nobody takes over while a job works: a training that is told to end writes its state first. A
+    cluster's jobs run on: those of the next run queue behind them.
     """
+    if slurm_job.own() is not None:
+        return
     with suppress(OSError, ValueError, KeyError):
         if mark := os.environ.get(VARIABLE):
             _held.append(_lock(Path(mark), fcntl.LOCK_SH))
