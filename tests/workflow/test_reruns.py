@@ -42,11 +42,7 @@ CONFIGURATION = {
     "conflicts.explicit.alpha": (("conflicts={explicit: {alpha: 0.25}}",), r"\S+ \S*/explicit/"),
     "probe.threshold": (("probe={threshold: 0.8}",), r"probe "),
     "one model": (("models={middle: {pretrain: {steps: 5}}}",), r"\S+ \S*\bmiddle\b"),
-    "LoRA of one model": (
-        ("models={middle: {lora: {r: 4}}}",),
-        r"(sft|ground_truth|student_sft|weak_to_strong|reference|\S+_(predictions|reference)) \S*"
-        r"\bmiddle\b",
-    ),
+    "LoRA of one model": (("models={middle: {lora: {r: 4}}}",), r"(?!pretrain )\S+ \S*\bmiddle\b"),
     "a compatibility switch": (
         ("compat={explicit_trigger: reference}",),
         r"\S+ \S*/dpo/.*/explicit/",
