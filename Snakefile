@@ -44,6 +44,8 @@ onstart:
         write_configuration()
     else:
         attempts.forget()
+    if not is_command():
+        check_gpus()
     if workflow.local_exec and not is_command() and not silent:
         job_progress.show(logger)
     # A cluster's jobs are processes of their own, on their own nodes.

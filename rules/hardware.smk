@@ -50,14 +50,19 @@ if VISIBLE and workflow.global_resources.get("gpu").value is None:
     workflow.global_resources["gpu"] = VISIBLE
 
 
+def check_gpus():
+    """Refuse a run on this machine whose trainings ask for more GPUs than it has."""
+    try:
+        if VISIBLE:
+            local_checks.check_gpus(EXPERIMENT, VISIBLE)
+    except UserError as error:
+        raise WorkflowError(str(error))
+
+
 @cache
 def request(output, fields, attempt):
     """Return what the job that makes ``output`` asks for; ``fields`` are pairs of name and value."""
-    asked = COSTS.request(output, dict(fields), attempt)
-    if asked.gpu > VISIBLE > 0 and not (workflow.dryrun or is_command()):
-        model = dict(fields).get("strong") or dict(fields)["model"]
-        raise WorkflowError(local_checks.too_many_gpus(model, asked.gpu, VISIBLE))
-    return asked
+    return COSTS.request(output, dict(fields), attempt)
 
 
 def requested(output):

@@ -249,4 +249,4 @@ def test_a_training_on_more_gpus_than_there_are_is_refused_in_one_line(tmp_path:
     assert ran.returncode == 1
     line = "models.small: its trainings ask for 4 GPUs, and 1 GPU is visible here; set `gpus: 1`"
     assert line in ran.stderr
-    assert len(ran.stderr.splitlines()) < 20
+    assert not (tmp_path / "results").exists()  # nothing has been run before

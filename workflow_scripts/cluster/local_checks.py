@@ -7,6 +7,7 @@ from workflow_scripts.cluster import hardware
 from workflow_scripts.cluster.findings import Finding
 from workflow_scripts.cluster.work import Work
 from workflow_scripts.config.experiment import Config
+from workflow_scripts.core.errors import UserError
 
 _FIX = (
     "set `gpus` of these in config.yaml, or describe the GPUs of this machine in `hardware`, alone"
@@ -17,12 +18,20 @@ _MB = 2**20 / 1e9
 """GB in one of nvidia-smi's MiB."""
 
 
-def too_many_gpus(model: str, asked: int, visible: int) -> str:
-    """Return what to say where a training asks for more GPUs than there are."""
-    return (
-        f"models.{model}: its trainings ask for {asked} GPUs, and {_count(visible)} visible here; "
-        f"set `gpus: {visible}`, or describe the GPUs of this machine in `hardware`, alone"
-    )
+def check_gpus(config: Config, visible: int) -> None:
+    """Check that no model of the matrix is trained on more GPUs than are visible.
+
+    Raises:
+        UserError: naming one that is, and the key to change.
+    """
+    for model in sorted({name for pair in config.matrix.weak_strong for name in pair}):
+        asked = hardware.request(config, model, tokens=1).gpu
+        if asked > visible:
+            raise UserError(
+                f"models.{model}: its trainings ask for {asked} GPUs, and {_count(visible)} "
+                f"visible here; set `gpus: {visible}`, or describe the GPUs of this machine in "
+                "`hardware`, alone"
+            )
 
 
 def gpu_findings(config: Config, works: Iterable[Work], visible: int) -> Iterator[Finding]:
