@@ -1,68 +1,22 @@
-"""What can befall a training and its readout, and how it is brought about."""
+"""What can befall a run, how it is brought about, and what must come out."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from tests.faults.work import Work, finished
 from tests.shared.disks import disk
-from tests.shared.trainings import COMMON, SETTINGS
-from tests.shared.warm_process import Warm
 
-TRAINING = COMMON | SETTINGS["simpo"] | {"epochs": 3}
-READOUT = {"objective": "simpo", "max_length": 48, "compat": {}}
-SIZES = (4, 16, 40, 64, 100, 140, 180, 240, 300, 420)
-"""Disks in KiB; the model takes 60, a state 150, and two states are there for a while."""
-
-
-class Work(NamedTuple):
-    """A training and its readout, each in a process of its own.
-
-    Attributes:
-        folder: where their results go.
-        base: the model to start from.
-        pairs: to train on and to read.
-        warm: what the processes are forked from.
-        seconds: how long the training takes where nothing befalls it.
-    """
-
-    folder: Path
-    base: Path
-    pairs: Path
-    warm: Warm
-    seconds: float
-
-    def train(self, **more: str) -> subprocess.Popen[str]:
-        """Start the training; it saves its state after every step."""
-        run = self.folder / "run"
-        return self.warm.stage(
-            *("train", "--settings", json.dumps(TRAINING), "--model", self.base),
-            *("--pairs", self.pairs, "--micro-batch", 8, "--threads", 1, "--save-minutes", 0),
-            *("--states", self.folder / ".state", "--checkpoint", run / "checkpoint"),
-            *("--record", run / "train.json", "--metrics", run / "metrics.jsonl"),
-            **more,
-        )
-
-    def predict(self, **more: str) -> subprocess.Popen[str]:
-        """Start the readout of the trained model."""
-        run = self.folder / "run"
-        return self.warm.stage(
-            *("predict", "--settings", json.dumps(READOUT), "--model", run / "checkpoint"),
-            *("--pairs", self.pairs, "--micro-batch", 8, "--threads", 1),
-            *("--output", run / "predictions.parquet"),
-            **more,
-        )
-
-    def states(self) -> list[Path]:
-        """Return the files of the training's states."""
-        return sorted(self.folder.glob(".state/run/step-*/*"))
+SAME = "the same bytes from the same commands"
+ONE_LINE = "one line, and then the same bytes"
+TRAINING = ("train", "predict")
 
 
 class Fault(NamedTuple):
@@ -70,68 +24,100 @@ class Fault(NamedTuple):
 
     Attributes:
         name: what it is.
+        how: how it is brought about.
+        outcome: what must come out.
         tries: how often it is brought about, each time otherwise.
+        steps: the steps that are then run again.
         bring: brings it about for the n-th time; in its context nothing stands in the way any more.
             Gives what the processes have printed.
     """
 
     name: str
+    how: str
+    outcome: str
     tries: int
+    steps: Sequence[str]
     bring: Callable[[Work, int, Random], AbstractContextManager[list[str]]]
 
+    @property
+    def needs_disks(self) -> bool:
+        """Whether it takes disks of its own."""
+        return "disk" in self.how
 
-Start = Callable[[Work], "subprocess.Popen[str]"]
 
-
-def signalled(
-    number: signal.Signals, *before: Start, then: Start
-) -> Callable[[Work, int, Random], AbstractContextManager[list[str]]]:
-    """Return a fault: a process gets a signal at any moment."""
+def signalled(number: signal.Signals, step: str) -> Fault:
+    """Return a fault: a step gets a signal at any moment."""
 
     @contextmanager
     def bring(work: Work, _number: int, random: Random) -> Iterator[list[str]]:
-        printed = [finished(start(work)) for start in before]
-        process = then(work)
-        time.sleep(random.uniform(0, work.seconds))
+        process = work.start(step)
+        time.sleep(random.uniform(0, work.seconds[step]))
         for pid in work.warm.children():
-            os.kill(pid, number)
-        yield [*printed, finished(process)]
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        yield [finished(process)]
 
-    return bring
+    tries = {"train": 8, "predict": 4}.get(step, 3)
+    steps = TRAINING if step == "train" else (step,)
+    how = f"{number.name} at a random moment"
+    return Fault(f"{number.name} ends {DOING[step]}", how, SAME, tries, steps, bring)
+
+
+DOING = {
+    "data": "preparing data",
+    "train": "a training, in a step or in a save",
+    "predict": "a readout",
+    "probe": "a probe",
+    "cells": "the table of cells",
+    "tables": "the report's tables",
+}
+
+
+def full(step: str, *sizes: int) -> Fault:
+    """Return a fault: the disk is full in a step, and has room again later."""
+
+    @contextmanager
+    def bring(work: Work, number: int, _random: Random) -> Iterator[list[str]]:
+        with disk(work.folder, sizes[number % len(sizes)]):
+            printed = [finished(work.start(one)) for one in steps]
+            subprocess.run(["mount", "-o", "remount,size=8m", work.folder], check=True)
+            yield printed
+
+    steps = TRAINING if step == "train" else (step,)
+    how = f"a disk of {', '.join(map(str, sizes))} KiB"
+    return Fault(f"the disk is full in {DOING[step]}", how, ONE_LINE, len(sizes), steps, bring)
 
 
 @contextmanager
-def full_disk(work: Work, number: int, _random: Random) -> Iterator[list[str]]:
-    """Train on a disk that is too small, which has room again later."""
-    with disk(work.folder, SIZES[number]):
-        printed = [finished(work.train()), finished(work.predict())]
-        subprocess.run(["mount", "-o", "remount,size=8m", work.folder], check=True)
-        yield printed
-
-
-@contextmanager
-def full_temporary_folder(work: Work, _number: int, _random: Random) -> Iterator[list[str]]:
-    """Train and read where nothing can be written to the temporary folder."""
+def no_temporary_folder(work: Work, number: int, _random: Random) -> Iterator[list[str]]:
+    """Work where the temporary folder is full, or is none that can be written to."""
     temporary = work.folder / "temporary"
     temporary.mkdir()
     with disk(temporary, 4):
         (temporary / "full").write_bytes(bytes(4096))
-        variable = {"TMPDIR": str(temporary)}
-        yield [finished(work.train(**variable)), finished(work.predict(**variable))]
+        if number % 2:
+            subprocess.run(["mount", "-o", "remount,ro", temporary], check=True)
+        yield [finished(work.start(step, TMPDIR=str(temporary))) for step in TRAINING]
 
 
-@contextmanager
-def flipped_state(work: Work, number: int, random: Random) -> Iterator[list[str]]:
-    """Flip a bit of a state from which a training is to go on."""
+def interrupted(work: Work) -> list[str]:
+    """Kill a training once it has a state, and return what was printed."""
     printed = []
     while not work.states():
-        process = work.train()
+        process = work.start("train")
         while process.poll() is None and not work.states():
             time.sleep(0.002)
         for pid in work.warm.children():
             os.kill(pid, signal.SIGKILL)
         printed.append(finished(process))
-        shutil.rmtree(work.folder / ".state/run/finished", ignore_errors=True)
+        shutil.rmtree(work.folder / ".state/finished", ignore_errors=True)
+    return printed
+
+
+@contextmanager
+def flipped_state(work: Work, number: int, random: Random) -> Iterator[list[str]]:
+    """Flip a bit of a state from which a training is to go on."""
+    printed = interrupted(work)
     flip(work.states()[number % len(work.states())], random)
     yield printed
 
@@ -139,41 +125,40 @@ def flipped_state(work: Work, number: int, random: Random) -> Iterator[list[str]
 @contextmanager
 def flipped_finished(work: Work, number: int, random: Random) -> Iterator[list[str]]:
     """Flip a bit of what is kept of a finished training, whose outputs are deleted."""
-    printed = [finished(work.train())]
-    kept = sorted(path for path in work.folder.glob(".state/**/finished/**/*") if path.is_file())
-    flip(kept[number % len(kept)], random)
-    shutil.rmtree(work.folder / "run")
+    printed = [finished(work.start("train"))]
+    flip(work.kept()[number % len(work.kept())], random)
+    without_outputs(work)
     yield printed
 
 
-FAULTS = (
-    Fault("a training is killed at any moment", 10, signalled(signal.SIGKILL, then=Work.train)),
-    Fault("a training is told to end at any moment", 6, signalled(signal.SIGTERM, then=Work.train)),
-    Fault(
-        "a readout is killed at any moment",
-        6,
-        signalled(signal.SIGKILL, Work.train, then=Work.predict),
-    ),
-    Fault("the disk is full, at ten sizes", len(SIZES), full_disk),
-    Fault("the temporary folder is full", 1, full_temporary_folder),
-    Fault("a bit flips in a state", 4, flipped_state),
-    Fault("a bit flips in what is kept of a finished training", 7, flipped_finished),
-)
+def without_outputs(work: Work) -> None:
+    """Delete the outputs of a training, as Snakemake does when a job of its group fails."""
+    shutil.rmtree(work.folder / "checkpoint")
+    for name in ("train.json", "metrics.jsonl"):
+        (work.folder / name).unlink()
 
 
-def finished(process: subprocess.Popen[str]) -> str:
-    """Wait for a process and return what it printed."""
-    return process.communicate(timeout=300)[1]
+@contextmanager
+def clock_that_goes_back(work: Work, number: int, _random: Random) -> Iterator[list[str]]:
+    """Have all that an attempt has written be of tomorrow."""
+    if number % 2:
+        printed = [finished(work.start("train"))]
+        without_outputs(work)
+    else:
+        printed = interrupted(work)
+    tomorrow = time.time() + 86_400
+    for path in work.folder.rglob("*"):
+        os.utime(path, (tomorrow, tomorrow))
+    yield printed
 
 
-def settled(work: Work) -> list[str]:
-    """Run both commands, which are to succeed, and return what they printed."""
-    printed = []
-    for start in (work.train, work.predict):
-        process = start()
-        printed.append(finished(process))
-        assert process.returncode == 0, printed
-    return printed
+@contextmanager
+def two_runs(work: Work, _number: int, random: Random) -> Iterator[list[str]]:
+    """Train twice at the same time to the same outputs."""
+    first = work.start("train")
+    time.sleep(random.uniform(0, work.seconds["train"]))
+    second = work.start("train")
+    yield [finished(first), finished(second)]
 
 
 def flip(path: Path, random: Random) -> None:
@@ -184,3 +169,55 @@ def flip(path: Path, random: Random) -> None:
         byte = file.read(1)[0]
         file.seek(place)
         file.write(bytes([byte ^ (1 << random.randrange(8))]))
+
+
+FAULTS = (
+    *(signalled(signal.SIGKILL, step) for step in DOING),
+    *(signalled(signal.SIGTERM, step) for step in DOING),
+    full("train", 4, 40, 64, 100, 140, 180, 240, 300),
+    full("predict", 4, 8),
+    full("probe", 4, 8),
+    full("cells", 4, 12, 20),
+    full("tables", 4, 8),
+    full("data", 4, 12, 20),
+    Fault(
+        "the temporary folder is full, or cannot be written to",
+        "a small disk as TMPDIR",
+        SAME,
+        2,
+        TRAINING,
+        no_temporary_folder,
+    ),
+    Fault(
+        "a bit flips in a state",
+        "in each of its files in turn",
+        SAME,
+        4,
+        TRAINING,
+        flipped_state,
+    ),
+    Fault(
+        "a bit flips in what is kept of a finished training",
+        "in each of its files in turn",
+        SAME,
+        7,
+        TRAINING,
+        flipped_finished,
+    ),
+    Fault(
+        "the clock goes back by a day",
+        "all files are of tomorrow",
+        SAME,
+        2,
+        TRAINING,
+        clock_that_goes_back,
+    ),
+    Fault(
+        "two runs train the same model in one folder",
+        "the second begins at a random moment of the first",
+        SAME,
+        3,
+        TRAINING,
+        two_runs,
+    ),
+)

@@ -34,6 +34,16 @@ HOSTILE = {
     **{"MPLBACKEND": "module://matplotlib_inline.backend_inline", "PYTHONIOENCODING": "ascii"},
     **{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
 }
+SECRET = "hf_aSecretThatNobodyIsToRead"
+# Ends a process that asks the network.
+OFFLINE = """
+import os, sys
+def look(event, args):
+    if event == "socket.getaddrinfo" or event == "socket.connect" and args[0].family != 1:
+        os.write(2, b"error: asked the network\\n")
+        os._exit(99)
+sys.addaudithook(look)
+"""
 NEEDED = {
     **{"HF_HOME": "/cache", "HF_TOKEN": "secret", "CUDA_VISIBLE_DEVICES": "1", "HOME": "/home/me"},
     **{"NCCL_SOCKET_IFNAME": "ib0", "TORCH_NCCL_BLOCKING_WAIT": "1", "OMP_NUM_THREADS": "3"},
@@ -118,20 +128,25 @@ def in_hostile(folder: Path, *argv: object, **more: str) -> subprocess.Completed
 
 @pytest.mark.slow
 def test_a_training_in_a_hostile_environment_gives_the_same_bytes(hostile: Path, tmp_path: Path):
-    """The home does not even exist, and cannot be made."""
+    """The home does not even exist; nothing asks the network, and no secret is told."""
+    (tmp_path / "sitecustomize.py").write_text(OFFLINE)
     base = save_base(tmp_path / "base", FAMILIES["gpt2"])
     pairs = write_pairs(tmp_path / "gt.parquet", 16)
     train(tmp_path / "clean", base, pairs, SETTINGS["simpo"])
     out = tmp_path / "hostile"
-    in_hostile(
+    ran = in_hostile(
         hostile,
         *("train", "--settings", json.dumps(COMMON | SETTINGS["simpo"]), "--model", base),
         *("--pairs", pairs, "--micro-batch", 8, "--threads", 1, "--checkpoint", out / "checkpoint"),
         *("--record", out / "train.json", "--metrics", out / "metrics.jsonl"),
-        HOME="/proc/nobody",
+        **{"HOME": "/proc/nobody", "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        **{"HF_TOKEN": SECRET, "HUGGING_FACE_HUB_TOKEN": SECRET},
     )
     model = "checkpoint/model.safetensors"
     assert (out / model).read_bytes() == (tmp_path / "clean" / model).read_bytes()
+    assert SECRET not in ran.stdout + ran.stderr
+    written = [path for path in out.rglob("*") if path.is_file()]
+    assert not [path for path in written if SECRET.encode() in path.read_bytes()]
 
 
 @pytest.mark.slow

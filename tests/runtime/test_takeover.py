@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.shared.workflows import ROOT, command, snakemake
@@ -183,10 +184,7 @@ def test_after_kill_9_of_snakemake_the_same_command_runs_to_the_end(folder: Path
         command(folder, *typed), cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True
     )
     with running:
-        until = time.monotonic() + 120
-        while not list(takeover.LOCKS.glob("*.lock")):
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_until(lambda: list(takeover.LOCKS.glob("*.lock")))
         os.killpg(running.pid, signal.SIGSTOP)
         second = snakemake(folder, *typed)
         os.killpg(running.pid, signal.SIGKILL)
@@ -198,3 +196,31 @@ def test_after_kill_9_of_snakemake_the_same_command_runs_to_the_end(folder: Path
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("this one takes over") == 1
     assert (folder / WORLD).is_file()
+
+
+def jobs_of(run: str) -> list[psutil.Process]:
+    """Return the processes that were started by the runs in a folder."""
+    found = []
+    for one in psutil.process_iter():
+        with suppress(psutil.Error):
+            if one.environ().get(takeover.VARIABLE, "").startswith(run):
+                found.append(one)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_a_snakemake_that_is_stopped_leaves_no_process(number: signal.Signals, folder: Path):
+    typed = command(folder, *DEMO, "--", WORLD)
+    running = subprocess.Popen(typed, cwd=ROOT, stderr=subprocess.DEVNULL)
+    with running:
+        wait_until(lambda: jobs_of(str(folder)))
+        running.send_signal(number)
+    wait_until(lambda: not jobs_of(str(folder)))
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)

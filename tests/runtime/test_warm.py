@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.shared.processes import children
+from tests.shared.warm_process import Warm
 from tests.shared.workflows import ROOT
 from workflow_scripts import warm
 
@@ -142,3 +144,7 @@ def test_where_there_is_no_room_for_its_socket_there_is_none(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
     assert warm.start() is None
     assert warm.run_there(["predict"]) is None
+
+
+def test_its_socket_is_closed_to_other_users(warm_process: Warm):
+    assert stat.S_IMODE(Path(warm_process.socket).parent.stat().st_mode) == 0o700

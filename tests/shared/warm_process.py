@@ -31,6 +31,19 @@ class Warm(NamedTuple):
             text=True,
         )
 
+    def fork(self, *argv: object, **more: str) -> subprocess.Popen[str]:
+        """Start any stage as `stage` does, those that train nothing, too."""
+        run = (
+            "import sys; from workflow_scripts import warm; sys.exit(warm.run_there(sys.argv[1:]))"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-c", run, *map(str, argv)],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **self.variable, **more},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def children(self) -> list[int]:
         """Return the ids of the processes in which stages run."""
         return children(self.pid)
