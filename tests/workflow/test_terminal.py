@@ -29,7 +29,7 @@ def test_a_dry_run_prints_the_table_of_jobs_and_with_p_every_job(tmp_path: Path)
     dry = typed(tmp_path, "-n")
     assert dry.returncode == 0
     printed = dry.stdout + dry.stderr
-    assert re.search(r"^weak_to_strong +189$", printed, re.MULTILINE)
+    assert re.search(r"^weak_to_strong +252$", printed, re.MULTILINE)
     assert "Job 2:" not in printed
     assert len(printed.splitlines()) < 50
     whole = typed(tmp_path, "-n", "-p", "--config", "matrix={scenarios: [dpo]}")
