@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.shared import joblog
@@ -400,17 +401,28 @@ def test_a_finished_run_of_older_code_is_taken_over(copied: Path, checkout: Path
     assert len(missing) == len(deleted)
 
 
+SETS = "data/filled_sets.py"
+
+
 def test_a_report_of_older_code_is_made_again_and_all_else_taken_over(copied: Path, checkout: Path):
     for change in ("the DPO loss", "a plot"):
         apply, _ = (CODE | REPORTED)[change]
         apply(checkout)
+    more = '"shout": [pair.prompt.upper() for pair in self.pairs.values()],'
+    edited(SETS, "            GROUP:", f"            {more}\n            GROUP:")(checkout)
     told = joblog.run(copied, "adopt", *TINY, checkout=checkout).output
     assert re.search(
-        r"^Took over \d+ results of \d+ jobs; the report is to be made again\.$", told, re.M
+        r"^Took over \d+ results of \d+ jobs; the analysis is to be made again\.$", told, re.M
     )
     left = jobs(copied, checkout=checkout)
     assert matching("figures ", left)
     assert {job.split()[0] for job in left} <= {"cells", "tables", "figures", "page"}
+    # Sets that say more of the same pairs are in the place of the older ones.
+    pairs = pq.read_table(copied / "results/data/substances/gt.parquet").to_pylist()
+    assert all(pair["shout"] == pair["prompt"].upper() for pair in pairs)
+    assert not (copied / "results/.remade").exists()
+    verified = joblog.run(copied, "verify", *TINY, checkout=checkout).output
+    assert "results/data" not in verified
 
 
 REFUSED = {
@@ -422,6 +434,7 @@ REFUSED = {
     "a new seed": (("--config", "matrix={seeds: [0, 1]}"), "", r"seed1/\S+: Missing output files"),
     "a corrupt result": ((), "corrupt", r"predictions.parquet: corrupt: "),
     "a missing result": ((), "delete", r"probes/\S+: Missing output files"),
+    "other rows": ((), "rows", r"data/substances/gt.parquet: made again, it holds other rows"),
 }
 """By case: what --config adds, what happens to a file, and what the refusal says."""
 
@@ -434,6 +447,8 @@ def test_what_is_not_the_same_run_is_not_taken_over(case: str, copied: Path, che
     if fault == "corrupt":
         file = copied / "results/ground_truth/substances/dpo/small/seed0/predictions.parquet"
         file.write_bytes(file.read_bytes()[:-20])
+    if fault == "rows":
+        edited(SETS, "[pair.rejected for", "[pair.rejected.upper() for")(checkout)
     if fault == "delete":
         next(copied.glob("results/probes/*/simpo/*/*/explicit/*.json")).unlink()
     before = state(copied)

@@ -23,8 +23,8 @@ CHANGES_NO_RESULT = "takes results as they are"
 OF_FILES = ("mtime", "input")
 """What makes a job rerun, whatever its code, command and settings are."""
 EVERYTHING = (*OF_FILES, "params", "code")
-REPORT = frozenset({"cells", "tables", "figures", "page"})
-"""Rules of the report, which takes seconds: where their code has changed, they run again."""
+ANALYSIS = frozenset({"probe", "cells", "tables", "figures", "page"})
+"""Rules that take seconds: where the code of one has changed, they run again."""
 Records = Mapping[Path, Record]
 
 
@@ -107,7 +107,7 @@ class Workflow:
         """Have Snakemake take every result that is there as made by today's rules.
 
         Args:
-            but_for: rules of which, and of what reads them, this is not so.
+            but_for: rules and files of which, and of what reads them, this is not so.
 
         Raises:
             UserError: if it fails.
@@ -146,19 +146,36 @@ class _JobsLogged(logging.Handler):
             self.found.append(Job(job.rule_name, outputs, str(job.reason), command))
 
 
-def changed_report(pending: Iterable[Job], records: Records) -> set[str]:
-    """Return the rules of the report whose code is not that of their recorded outputs.
+def changed_analysis(pending: Iterable[Job], records: Records) -> set[str]:
+    """Return the rules of the analysis whose code is not that of their recorded outputs.
 
-    Unlike a training, a report says something else from version to version: a table more, a column.
+    Unlike a training, an analysis says something else from version to version: a table more, a
+    column.
     """
     return {
         job.rule
         for job in pending
-        if job.rule in REPORT
+        if job.rule in ANALYSIS
         and any(
             records[path]["code"] != job.option("--code") for path in job.outputs if path in records
         )
     }
+
+
+def additions(pending: Iterable[Job], records: Records) -> list[Job]:
+    """Return the jobs whose results an older version did not make at all."""
+    return [
+        job
+        for job in pending
+        if job.rule not in ANALYSIS
+        and not any(path.exists() or path in records for path in job.outputs)
+        and _is_trained_or_read(job)
+    ]
+
+
+def _is_trained_or_read(job: Job) -> bool:
+    """Return whether a job belongs to a cell's student: ceilings and data no version adds."""
+    return job.rule.startswith("weak_to_strong")
 
 
 def refusals(moved: Iterable[Job], pending: Iterable[Job], records: Records) -> Iterator[Refusal]:

@@ -5,21 +5,24 @@ Refused, with nothing touched, if any job would run for another reason than chan
 """
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.reruns import records
 from workflow_scripts.reruns.adopt import (
+    ANALYSIS,
     EVERYTHING,
     OF_FILES,
-    REPORT,
     Job,
     Workflow,
-    changed_report,
+    additions,
+    changed_analysis,
     refusals,
     update_records,
 )
+from workflow_scripts.reruns.remade import data_jobs, differences, put_in_place
 from workflow_scripts.reruns.verify import FaultKind, faults
 
 SHOWN = 20
@@ -41,35 +44,48 @@ def run(args: argparse.Namespace) -> None:
     """
     console = Console()
     recorded = records.read_all()
+
+    def stage_of(path: Path) -> str | None:
+        return recorded.sound[path]["stage"] if path in recorded.sound else None
+
     wrong = [
         (fault.path, f"{fault.kind}: {fault.detail}")
         for fault in faults(recorded)
-        # Whether anything needs it is Snakemake's to say.
-        if fault.kind != FaultKind.MISSING
+        # Whether anything needs it is Snakemake's to say; and the analysis can be made again.
+        if fault.kind != FaultKind.MISSING and stage_of(fault.path) not in ANALYSIS
     ]
     _refuse(console, wrong, "run `snakemake verify`, and the workflow by the code that made them")
     workflow = Workflow(args.config, args.snakefile, args.started_in)
     pending = workflow.planned(EVERYTHING)
-    changed = changed_report(pending, recorded.sound)
-    left_out = REPORT if changed else frozenset()
+    changed = changed_analysis(pending, recorded.sound)
+    left_out = ANALYSIS if changed else frozenset()
+    added = additions(pending, recorded.sound) if changed else []
+    new = {path for job in added for path in job.outputs}
 
     def taken(jobs: list[Job]) -> list[Job]:
-        return [job for job in jobs if job.rule not in left_out]
+        return [job for job in jobs if job.rule not in left_out and not new & set(job.outputs)]
 
     pending = taken(pending)
-    against = list(refusals(taken(workflow.planned(OF_FILES)), pending, recorded.sound))
+    sets = data_jobs(pending, recorded.sound)
+    others = [job for job in pending if job not in sets]
+    against = list(refusals(taken(workflow.planned(OF_FILES)), others, recorded.sound))
+    if not against:
+        against = differences(sets)
     _refuse(console, against, "run the workflow instead, or undo these changes and adopt first")
     if not pending:
         console.print("Nothing to take over: no job would run.")
         return
     # Records first: Snakemake's own metadata decide what is still to be taken over.
+    put_in_place(sets, recorded.sound)
     updated = update_records(pending, recorded.sound)
-    workflow.touch(but_for=sorted(changed))
+    workflow.touch(but_for=sorted({*changed, *map(str, new)}))
     if left := taken(workflow.planned(EVERYTHING)):
         raise UserError(
             f"{len(left)} jobs would still run, {left[0].outputs[0]} for one: {left[0].reason}"
         )
-    what = "the report is to be made again" if changed else "no job would run"
+    what = "the analysis is to be made again" if changed else "no job would run"
+    if added:
+        what += f", and {len(added):,} jobs are new"
     console.print(f"Took over {updated:,} results of {len(pending):,} jobs; {what}.")
 
 
