@@ -38,7 +38,7 @@ except UserError as error:
 if ON_CLUSTER and workflow.is_main_process:
     # Before Slurm's own sbatch stands one with more patience.
     submitting = on_a_path(os.path.join(workflow.basedir, "profiles/slurm/bin"))
-    os.environ["PATH"] = os.pathsep.join([submitting, os.environ["PATH"]])
+    os.environ.update(PATH=os.pathsep.join([submitting, os.getenv("PATH", os.defpath)]))
 if workflow.is_main_process:
     logger.addFilter(attempts.Failures(on_cluster=ON_CLUSTER))
 
