@@ -150,17 +150,27 @@ def test_a_file_that_is_no_probe_is_refused(tmp_path):
         write_cells(tmp_path, [stray])
 
 
-def test_figures_are_written_the_same_twice(table, tmp_path):
+@pytest.fixture(scope="module")
+def drawn(table, tmp_path_factory):
+    """Return the folder of all figures, drawn once."""
+    folder = tmp_path_factory.mktemp("drawn")
+    draw(table, table, folder)
+    return folder
+
+
+def draw(cells_file, table, folder):
+    given = ("--cells", cells_file, "--reliability", table.with_name("reliability.parquet"))
+    run_stage("figures", *given, "--target", "harmlessness", "--output", folder)
+
+
+def test_figures_are_written_the_same_twice(drawn, table, tmp_path):
     names = [f"{name}_harmlessness.{suffix}" for name in FIGURES for suffix in ("png", "svg")]
-    reliability = table.with_name("reliability.parquet")
-    given = ("--cells", table, "--target", "harmlessness", "--reliability", reliability, "--output")
-    run_stage("figures", *given, tmp_path / "first")
-    run_stage("figures", *given, tmp_path / "second")
+    draw(table, table, tmp_path)
     for name in names:
-        content = (tmp_path / "first" / name).read_bytes()
+        content = (drawn / name).read_bytes()
         assert content.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml")
-        assert content == (tmp_path / "second" / name).read_bytes()
-    assert sorted(path.name for path in (tmp_path / "first").iterdir()) == sorted(names)
+        assert content == (tmp_path / name).read_bytes()
+    assert sorted(path.name for path in drawn.iterdir()) == sorted(names)
 
 
 def test_heat_map_shows_score_and_tax_of_each_cell(table):
@@ -322,19 +332,15 @@ def test_summary_names_students_where_there_are_variants(table, columns):
     assert all(len(line) <= columns for line in printed.splitlines())
 
 
-def test_figures_show_direct_students(table, tmp_path):
+def test_figures_show_direct_students(drawn, table, tmp_path):
     rows = pq.read_table(table)
     variants = rows.set_column(
         rows.schema.get_field_index("student"), "student", pa.array(["via_medium"] * len(rows))
     )
     write_table(tmp_path / "cells.parquet", pa.concat_tables([variants, rows]))
-    drawn = []
-    for folder, cells_file in (("direct", table), ("both", tmp_path / "cells.parquet")):
-        given = ("--cells", cells_file, "--reliability", table.with_name("reliability.parquet"))
-        given += ("--target", "harmlessness", "--output", tmp_path / folder)
-        run_stage("figures", *given)
-        drawn.append((tmp_path / folder / "accuracies_harmlessness.svg").read_bytes())
-    assert drawn[0] == drawn[1]
+    draw(tmp_path / "cells.parquet", table, tmp_path)
+    name = "accuracies_harmlessness.svg"
+    assert (tmp_path / name).read_bytes() == (drawn / name).read_bytes()
 
 
 def print_summary(rows, columns):
