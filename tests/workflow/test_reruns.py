@@ -433,6 +433,7 @@ REFUSED = {
     ),
     "a new seed": (("--config", "matrix={seeds: [0, 1]}"), "", r"seed1/\S+: Missing output files"),
     "a corrupt result": ((), "corrupt", r"predictions.parquet: corrupt: "),
+    "a corrupt probe": ((), "corrupt probe", r"probes/\S+: corrupt: "),
     "a missing result": ((), "delete", r"probes/\S+: Missing output files"),
     "other rows": ((), "rows", r"data/substances/gt.parquet: made again, it holds other rows"),
 }
@@ -447,6 +448,8 @@ def test_what_is_not_the_same_run_is_not_taken_over(case: str, copied: Path, che
     if fault == "corrupt":
         file = copied / "results/ground_truth/substances/dpo/small/seed0/predictions.parquet"
         file.write_bytes(file.read_bytes()[:-20])
+    if fault == "corrupt probe":
+        next(copied.glob("results/probes/*/simpo/*/*/explicit/*.json")).write_text("{}")
     if fault == "rows":
         edited(SETS, "[pair.rejected for", "[pair.rejected.upper() for")(checkout)
     if fault == "delete":

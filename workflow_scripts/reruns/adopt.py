@@ -167,15 +167,10 @@ def additions(pending: Iterable[Job], records: Records) -> list[Job]:
     return [
         job
         for job in pending
-        if job.rule not in ANALYSIS
+        # Students and what is read off them; ceilings and data no version adds.
+        if job.rule.startswith("weak_to_strong")
         and not any(path.exists() or path in records for path in job.outputs)
-        and _is_trained_or_read(job)
     ]
-
-
-def _is_trained_or_read(job: Job) -> bool:
-    """Return whether a job belongs to a cell's student: ceilings and data no version adds."""
-    return job.rule.startswith("weak_to_strong")
 
 
 def refusals(moved: Iterable[Job], pending: Iterable[Job], records: Records) -> Iterator[Refusal]:

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from workflow_scripts.core.errors import last_line
+from workflow_scripts.core.files import columns_of, read_table
 from workflow_scripts.reruns import provenance
 from workflow_scripts.reruns.adopt import Job, Records, Refusal
 from workflow_scripts.reruns.records import RESULTS, write
@@ -104,10 +103,9 @@ def _holds_the_rows_of(new: Path, old: Path) -> bool:
     """Return whether a table has the rows of another, with more columns perhaps."""
     match old.suffix:
         case ".parquet":
-            before = pq.ParquetFile(old).read()
-            now = pq.ParquetFile(new).read()
-            return {*before.column_names} <= {*now.column_names} and before.equals(
-                now.select(before.column_names)
+            columns = columns_of(old)
+            return {*columns} <= {*columns_of(new)} and read_table(old, columns).equals(
+                read_table(new, columns)
             )
         case ".jsonl":
             rows = [

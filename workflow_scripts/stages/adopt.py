@@ -48,17 +48,17 @@ def run(args: argparse.Namespace) -> None:
     def stage_of(path: Path) -> str | None:
         return recorded.sound[path]["stage"] if path in recorded.sound else None
 
-    wrong = [
-        (fault.path, f"{fault.kind}: {fault.detail}")
-        for fault in faults(recorded)
-        # Whether anything needs it is Snakemake's to say; and the analysis can be made again.
-        if fault.kind != FaultKind.MISSING and stage_of(fault.path) not in ANALYSIS
-    ]
-    _refuse(console, wrong, "run `snakemake verify`, and the workflow by the code that made them")
     workflow = Workflow(args.config, args.snakefile, args.started_in)
     pending = workflow.planned(EVERYTHING)
     changed = changed_analysis(pending, recorded.sound)
     left_out = ANALYSIS if changed else frozenset()
+    wrong = [
+        (fault.path, f"{fault.kind}: {fault.detail}")
+        for fault in faults(recorded)
+        # Whether anything needs it is Snakemake's to say; what is left out is made again.
+        if fault.kind != FaultKind.MISSING and stage_of(fault.path) not in left_out
+    ]
+    _refuse(console, wrong, "run `snakemake verify`, and the workflow by the code that made them")
     added = additions(pending, recorded.sound) if changed else []
     new = {path for job in added for path in job.outputs}
 
