@@ -32,7 +32,7 @@ try:
         limits.Limits.of_file(EXPERIMENT, STARTED.partitions) if STARTED.partitions else None,
     )
     if not STARTED.targets or not STARTED.targets <= COMMANDS:
-        COSTS.check(sorted({model for pair in EXPERIMENT.matrix.weak_strong for model in pair}))
+        COSTS.check(EXPERIMENT.matrix.trained_models)
 except UserError as error:
     raise WorkflowError(str(error))
 if ON_CLUSTER and workflow.is_main_process:

@@ -100,15 +100,13 @@ def _rows(args: argparse.Namespace, pairs: Path) -> Iterator[dict[str, str]]:
 
 
 def _speed(found: dict[str, Any], size: str) -> dict[str, str]:
-    """Return pairs and tokens a second, and the share of a known GPU's peak.
-
-    The share counts 6 operations a token and weight, and no recomputation.
-    """
-    speed = throughput.pairs_per_second(found, "wall")
-    tokens = speed * found["tokens"] / (workload.BATCH * len(found["seconds"]))
-    peak = next((p for name, p in throughput.PEAK_FLOPS.items() if name in found["device"]), None)
-    share = "-" if peak is None else f"{6 * workload.parameters(size) * tokens / peak:.0%}"
-    return {"pairs/s": f"{speed:.2f}", "tokens/s": f"{tokens:,.0f}", "share of peak": share}
+    """Return pairs and tokens a second, and the share of a known GPU's peak."""
+    share = throughput.share_of_peak(found, size)
+    return {
+        "pairs/s": f"{throughput.pairs_per_second(found, 'wall'):.2f}",
+        "tokens/s": f"{throughput.tokens_per_second(found):,.0f}",
+        "share of peak": "-" if share is None else f"{share:.0%}",
+    }
 
 
 def _memory(found: dict[str, Any], model: Path, micro_batch: int) -> dict[str, str]:

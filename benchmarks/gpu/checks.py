@@ -1,6 +1,5 @@
 """What is right or wrong on a GPU, whatever its speed."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.scenarios.registry import scenario_class
 from workflow_scripts.models import checkpoints, margins
 from workflow_scripts.models.scorer import PairScorer
+from workflow_scripts.reruns import provenance
 
 SCORED = 64
 """Pairs whose margins are compared in both precisions."""
@@ -77,7 +77,8 @@ def resumes(given: Mapping[str, Any], folder: Path) -> bool:
     assert interrupted.wait() != 0, "it ended before it could be interrupted; give more --steps"
     assert _start(given, broken).wait() == 0, (broken / "log").read_text()
     assert "going on after step" in (broken / "log").read_text()
-    return _digests(unbroken) == _digests(broken)
+    ends = [provenance.content(place / "checkpoint")["sha256"] for place in (unbroken, broken)]
+    return ends[0] == ends[1]
 
 
 def _start(given: Mapping[str, Any], folder: Path) -> subprocess.Popen[bytes]:
@@ -105,11 +106,6 @@ def _start(given: Mapping[str, Any], folder: Path) -> subprocess.Popen[bytes]:
 
 def _has_lines(metrics: Path) -> bool:
     return metrics.exists() and bool(metrics.read_text())
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    files = sorted((folder / "checkpoint").iterdir())
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 class _Waits(TrainerCallback):

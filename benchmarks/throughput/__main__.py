@@ -180,6 +180,22 @@ def pairs_per_second(found: dict[str, Any], clock: str) -> float:
     return workload.BATCH / (timed[-1] / len(timed) + reference)
 
 
+def tokens_per_second(found: dict[str, Any]) -> float:
+    """Return the tokens trained on in a second by the clock on the wall."""
+    return (
+        found["tokens"] / (workload.BATCH * len(found["seconds"])) * pairs_per_second(found, "wall")
+    )
+
+
+def share_of_peak(found: dict[str, Any], size: str) -> float | None:
+    """Return the share of the GPU's peak that was used, None where the GPU is not a known one.
+
+    It counts 6 operations a token and weight, and no recomputation.
+    """
+    peak = next((f for n, f in PEAK_FLOPS.items() if n in found.get("device", "")), None)
+    return peak and 6 * workload.parameters(size) * tokens_per_second(found) / peak
+
+
 def _line(found: dict[str, Any], clock: str) -> str:
     losses = " ".join(f"{loss:.5f}" for loss in found["losses"])
     return (
@@ -222,21 +238,15 @@ def _of(
 
 
 def _accelerator_table(measurements: list[dict[str, Any]]) -> list[str]:
-    """Return our tokens a second, utilisation and peak memory, where a known GPU was used.
-
-    Utilisation counts 6 operations a token and weight, and no recomputation.
-    """
+    """Return our tokens a second, utilisation and peak memory, where a known GPU was used."""
     rows = []
     for found in measurements:
-        peak = next((f for n, f in PEAK_FLOPS.items() if n in found.get("device", "")), None)
-        if peak is None or found["contestant"] != "ours":
+        if found["contestant"] != "ours" or not (share := share_of_peak(found, found["size"])):
             continue
-        tokens = found["tokens"] / (workload.BATCH * len(found["seconds"]))
-        rate = tokens * pairs_per_second(found, "wall")
-        weights = workload.parameters(found["size"])
         rows.append(
-            f"| {found['size']} | {found['objective']} | {found['device']} | {rate:,.0f} "
-            f"| {6 * weights * rate / peak:.0%} | {found['peak_memory_bytes'] / 1e9:.1f} |"
+            f"| {found['size']} | {found['objective']} | {found['device']} "
+            f"| {tokens_per_second(found):,.0f} | {share:.0%} "
+            f"| {found['peak_memory_bytes'] / 1e9:.1f} |"
         )
     if not rows:
         return []

@@ -188,7 +188,7 @@ def asks_for_all(config: Config) -> None:
     costs = work.Costs(config)
     for target in config.matrix.targets:
         slices.prepare_data(config, target)
-    for model in {name for pair in config.matrix.weak_strong for name in pair}:
+    for model in config.matrix.trained_models:
         (slices.pretrain if config.models[model].pretrain else slices.base_model)(config, model)
     for corpus in config.corpora:
         slices.tokenizer(config, corpus)

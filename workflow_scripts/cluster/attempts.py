@@ -96,7 +96,7 @@ def growth(path: str, attempt: int) -> Growth:
 
 
 def forget() -> None:
-    """Forget all causes, as at the beginning of a run, whose attempts are counted anew."""
+    """Forget all causes, as at the beginning of a run, whose attempts are counted from 1."""
     shutil.rmtree(_FOLDER, ignore_errors=True)
 
 

@@ -20,7 +20,7 @@ _FIX_HUB = "check the network, the id, the revision and HF_TOKEN, or point `path
 
 def model_findings(config: Config) -> Iterator[Finding]:
     """Check that each model of the matrix is here, or can be fetched."""
-    for name in sorted({model for pair in config.matrix.weak_strong for model in pair}):
+    for name in config.matrix.trained_models:
         section = config.models[name]
         check = f"model {name}"
         if (here := Path(paths.MODEL.format(model=name))).exists():

@@ -24,7 +24,7 @@ def check_gpus(config: Config, visible: int) -> None:
     Raises:
         UserError: naming one that is, and the key to change.
     """
-    for model in sorted({name for pair in config.matrix.weak_strong for name in pair}):
+    for model in config.matrix.trained_models:
         asked = hardware.request(config, model, tokens=1).gpu
         if asked > visible:
             raise UserError(

@@ -70,7 +70,7 @@ def demands(config: Config, works: Iterable[Work]) -> list[Demand]:
     """
     longest = longest_jobs(works)
     wanted: dict[tuple[str, str, int, int], dict[str, int]] = {}
-    for name in sorted({model for pair in config.matrix.weak_strong for model in pair}):
+    for name in config.matrix.trained_models:
         request = hardware.request(config, name, tokens=1)
         if request.gpu:
             key = (request.gpu_model, request.slurm_type, request.gpu, request.nodes)

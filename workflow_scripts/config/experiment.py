@@ -109,6 +109,11 @@ class Matrix(Settings):
         models = self.models or []
         return [(weak, strong) for i, weak in enumerate(models) for strong in models[i + 1 :]]
 
+    @property
+    def trained_models(self) -> list[str]:
+        """The models of these pairs, by name."""
+        return sorted({model for pair in self.weak_strong for model in pair})
+
 
 class Evaluation(Settings):
     """Pairs that trainings are watched on: the first ones of the target's test set."""

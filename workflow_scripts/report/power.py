@@ -145,7 +145,7 @@ def notes(config: Config) -> Iterator[str]:
         "pairs is common to all cells. 'In one of' is adjusted for their number (Holm, the "
         "hardest case). Strata and a placebo cost some power."
     )
-    models = {name for pair in config.matrix.weak_strong for name in pair}
+    models = config.matrix.trained_models
     seeds = len(config.matrix.seeds)
     if len(models) < LEAST_MODELS and seeds < LEAST_SEEDS:
         yield (

@@ -267,7 +267,7 @@ def _apart(method: Scenario, student: Student) -> dict[str, Any]:
 
 def page(config: Config) -> str:
     """Return what the report's page says of the configuration: all that a result depends on."""
-    models = {name for pair in config.matrix.weak_strong for name in pair}
+    models = config.matrix.trained_models
     given = config.model_dump(exclude_none=True, exclude={"execution", "data_root"})
     return PageSettings(
         **{

@@ -93,6 +93,24 @@ class Examples:
         return np.cumsum(of_examples[self.order].sum(1))
 
 
+def tokenised(
+    settings: TrainSettings, tokenizer: PreTrainedTokenizerBase, pairs: Pairs
+) -> TokenSequences:
+    """Return the texts of pairs that a training with these settings scores.
+
+    Raises:
+        UserError: if a text does not fit.
+    """
+    return tokenise(
+        tokenizer,
+        pairs.ids,
+        pairs.prompts,
+        settings.method.texts(pairs),
+        settings.max_length,
+        bos_in_response=settings.compat.bos_in_response == "reference",
+    )
+
+
 def examples_of(
     settings: TrainSettings,
     pairs: Pairs,
@@ -137,14 +155,7 @@ def examples_of(
             )
         sequences = read_features(features, pairs.ids)
     else:
-        sequences = tokenise(
-            tokenizer,
-            pairs.ids,
-            pairs.prompts,
-            method.texts(pairs),
-            settings.max_length,
-            bos_in_response=settings.compat.bos_in_response == "reference",
-        )
+        sequences = tokenised(settings, tokenizer, pairs)
     order = ordered(
         settings.data_order,
         sequences.row_lengths(members(len(sequences), len(pairs))),

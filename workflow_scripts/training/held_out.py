@@ -20,8 +20,7 @@ from workflow_scripts.config.stage_settings import TrainSettings
 from workflow_scripts.data.pairs import read_pairs, reference_margins
 from workflow_scripts.methods.conflicts.none import NoConflict
 from workflow_scripts.methods.objectives import Objective
-from workflow_scripts.models.tokenise import tokenise
-from workflow_scripts.training.examples import Examples
+from workflow_scripts.training.examples import Examples, tokenised
 from workflow_scripts.training.execution import Execution
 from workflow_scripts.training.shares import MicroBatch
 
@@ -112,17 +111,9 @@ def held_out(
     references = np.zeros(len(pairs))
     if method.has_reference and reference is not None:
         references = reference_margins(reference, pairs.ids)
-    sequences = tokenise(
-        tokenizer,
-        pairs.ids,
-        pairs.prompts,
-        method.texts(pairs),
-        settings.max_length,
-        bos_in_response=settings.compat.bos_in_response == "reference",
-    )
     examples = Examples(
         ids=pairs.ids,
-        sequences=sequences,
+        sequences=tokenised(settings, tokenizer, pairs),
         labels=pairs.labels,
         references=references,
         order=np.empty((0, 0), np.int64),

@@ -24,11 +24,6 @@ class AuxiliaryConfidence(Student):
     weight: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of its own choice in the loss."""
 
-    @property
-    def is_direct(self) -> bool:
-        """No: its loss is another."""
-        return False
-
     def loss_term(self, margin: "Tensor", label: "Tensor", pair_loss: PairLoss) -> "Tensor":
         """Return what the loss of its own choice adds, ``[pairs]``."""
         own = (margin.detach() > 0).to(label.dtype)

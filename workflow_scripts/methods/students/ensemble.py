@@ -35,11 +35,6 @@ class Ensemble(Student):
         return self
 
     @property
-    def is_direct(self) -> bool:
-        """No: others supervise it, too."""
-        return False
-
-    @property
     def others(self) -> tuple[str, ...]:
         """The other weak models."""
         return self.models

@@ -26,11 +26,6 @@ class Refined(Student):
         return self
 
     @property
-    def is_direct(self) -> bool:
-        """No: its labels are its own."""
-        return False
-
-    @property
     def trained_on(self) -> str:
         """The set whose prompts it is trained on."""
         return "gt"

@@ -45,8 +45,8 @@ class Student(Settings):
 
     @property
     def is_direct(self) -> bool:
-        """Whether it is the student with which others are compared."""
-        return self.filter is None and not self.through
+        """Whether others are compared with it; one of a kind of its own is among the others."""
+        return False
 
     def loss_term(self, margin: "Tensor", label: "Tensor", pair_loss: PairLoss) -> "Tensor | None":
         """Return what is added to the loss of each pair, ``[pairs]``, or None for nothing."""

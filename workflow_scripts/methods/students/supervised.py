@@ -12,3 +12,8 @@ class Supervised(Student):
 
     # Left out of settings, so that those of finished trainings are what they were.
     kind: Literal["supervised"] = Field(default="supervised", exclude=True)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it is trained on all labels of the weak model itself."""
+        return self.filter is None and not self.through
