@@ -23,8 +23,9 @@ from tests.slurm.clones import Clone
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("plain_slurm")]
 
 LONG = "results/sft/substances/small/seed1"
-TIMED_OUT, OUT_OF_MEMORY, CANCELLED = (
-    f"results/ground_truth/substances/reward_model/small/seed{seed}" for seed in (1, 2, 3)
+CANCELLED = "results/sft/substances/small/seed3"  # long as well, so that it is still under way
+TIMED_OUT, OUT_OF_MEMORY = (
+    f"results/ground_truth/substances/reward_model/small/seed{seed}" for seed in (1, 2)
 )
 CONFIGURATION = ("tests/slurm/plain.yaml",)
 SHORT = "partitions: {short: {max_gpu: 4, max_runtime: 1, max_threads: 8}}"
@@ -173,7 +174,9 @@ def hit(base: tuple[Clone, dict[str, str]], tmp_path_factory: pytest.TempPathFac
     late = ("--set-resources", *(f"{rule}:slurm_extra='--signal=TERM@10'" for rule in rules))
     first = Run.started(clone, variables, *late, "--", f"{LONG}/train.json")
     readouts = (f"{TIMED_OUT}/predictions.parquet", f"{OUT_OF_MEMORY}/predictions.parquet")
-    hit = Run.started(other, variables, *late, "--", *readouts, f"{CANCELLED}/train.json")
+    # No job here is to meet its time limit, which is a minute by the trainings' own reckoning.
+    ample = (*late, *(f"{rule}:runtime=30" for rule in rules))
+    hit = Run.started(other, variables, *ample, "--", *readouts, f"{CANCELLED}/train.json")
 
     # What Slurm sends before a time limit, and what the kernel sends where memory is full.
     pending = {TIMED_OUT: signal.SIGTERM, OUT_OF_MEMORY: signal.SIGKILL}
@@ -258,7 +261,7 @@ def test_a_job_that_is_cancelled_is_seen_to_have_ended_and_other_cells_go_on(hit
     told = f"SLURM-job '{hit.cancelled}' failed, SLURM status is: 'CANCELLED'"
     assert told in hit.hit.said
     assert (hit.hit.clone.folder / CANCELLED / "train.json").exists()
-    assert "going on after step" in log_of(hit.hit, "ground_truth", CANCELLED)
+    assert "going on after step" in log_of(hit.hit, "sft", CANCELLED)
 
 
 @pytest.mark.parametrize("folder", [TIMED_OUT, OUT_OF_MEMORY])
