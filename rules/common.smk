@@ -55,6 +55,12 @@ def is_command():
     return bool(asked_for()) and asked_for() <= COMMANDS
 
 
+def only_reads():
+    """Return whether no job changes a result that another run may be making."""
+    jobs = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    return jobs <= {"plan", "power", "preflight", "inspect"}
+
+
 def write_configuration():
     """Write the whole configuration to a file, which a command reads rather than a long argument."""
     file = Path(paths.CONFIGURATION)

@@ -20,6 +20,17 @@ from workflow_scripts.runtime import takeover
 BEGIN = (
     "from workflow_scripts.runtime import takeover; print(takeover.enter(), flush=True); input()"
 )
+BESIDE = """
+import json, sys, types
+from pathlib import Path
+from workflow_scripts.runtime import takeover
+
+takeover.enter()
+Path(takeover.LOCKS, "1.output.lock").touch()
+snakemakes = types.SimpleNamespace(unlock=lambda: print("as always"))
+print(json.dumps(takeover.begin(snakemakes, only_reads=sys.argv[1:] == ["reads"])))
+snakemakes.unlock()
+"""
 JOB = "from workflow_scripts.runtime import takeover; takeover.join(); print('joined'); input()"
 
 
@@ -108,6 +119,31 @@ def test_a_run_that_works_is_left_alone():
         assert takeover.refusal().endswith("; wait for its end")
 
 
+def beside(*arguments: str, **environment: str) -> list[str]:
+    """Begin another run beside those that work here, and return what it says."""
+    return subprocess.run(
+        [sys.executable, "-c", BESIDE, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+
+def test_beside_a_run_others_may_read_alone_and_its_locks_stay():
+    with process(BEGIN) as run:
+        lock()
+        assert beside("reads") == ["null"]
+        (refused,) = beside()
+        assert f"process {run.pid} on" in refused
+        assert [lock.name for lock in takeover.LOCKS.iterdir()] == ["0.output.lock"]
+        # As what `adopt` starts, which is of the same run.
+        assert beside(**{takeover.VARIABLE: str(mark().absolute())}) == ["null", "as always"]
+        changed(host="elsewhere", boot="another")
+        (refused,) = beside()
+        assert "on elsewhere since" in refused
+
+
 @pytest.mark.parametrize("heeds", [True, False])
 def test_a_job_is_told_to_end_with_its_run_and_waited_for(heeds: bool):
     """As a training that writes its state first."""
@@ -186,12 +222,14 @@ def test_after_kill_9_of_snakemake_the_same_command_runs_to_the_end(folder: Path
     with running:
         wait_until(lambda: list(takeover.LOCKS.glob("*.lock")))
         os.killpg(running.pid, signal.SIGSTOP)
-        second = snakemake(folder, *typed)
+        assert snakemake(folder, *DEMO, "--", "plan").returncode == 0
+        refused = [snakemake(folder, *typed), snakemake(folder, *DEMO, "--", "verify")]
         os.killpg(running.pid, signal.SIGKILL)
-    assert second.returncode == 1
-    (error,) = (line for line in second.stderr.splitlines() if line.startswith("error: "))
-    assert error.endswith("; wait for its end")
-    assert "--unlock" not in second.stderr
+    for ran in refused:
+        assert ran.returncode == 1
+        (error,) = (line for line in ran.stderr.splitlines() if line.startswith("error: "))
+        assert error.endswith("; wait for its end")
+        assert "--unlock" not in ran.stderr
     again = snakemake(folder, *typed)
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("this one takes over") == 1

@@ -7,6 +7,10 @@ however they end. Locks are taken over where every mark is that of a run that wa
 machine. Of another machine, which may share this folder, nobody here can tell.
 
 A second lock is Snakemake's alone: a job on its machine waits for it, and so learns of its end.
+
+Snakemake deletes the folder of all locks at the end of any run that has nothing in common with the
+ones that work. So marks, not its locks alone, say whether a run may begin beside another, and one
+that may leaves the locks of others where they are.
 """
 
 import atexit
@@ -18,11 +22,11 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from workflow_scripts.runtime import slurm_job
 
@@ -35,6 +39,16 @@ RUNS = Path(".snakemake/runs")
 UNLOCK = "snakemake --unlock"
 _held: list[int] = []
 """File descriptors, open as long as this process lives."""
+_theirs: set[Path] = set()
+"""The locks that were here before this run."""
+_caller = os.environ.get(VARIABLE)
+"""The mark of the run of which this one is a job, as of the one that adopts results."""
+
+
+class Persistence(Protocol):
+    """What Snakemake keeps in its folder, of which `begin` changes how it ends."""
+
+    unlock: Callable[[], None]
 
 
 class _Marks(NamedTuple):
@@ -62,8 +76,35 @@ def enter() -> str | None:
             )
         for mark in marks.killed if taken or not _locked() else ():
             _remove(mark)
+        _theirs.update(_locks())
         _leave_mark()
     return taken
+
+
+def begin(persistence: Persistence, *, only_reads: bool) -> str | None:
+    """Look once more whether others work here, now that it is known what is to run.
+
+    Args:
+        persistence: Snakemake's, which has locked what this run needs.
+        only_reads: whether the run changes no result that others may be making.
+
+    Returns:
+        Why this run may not go on; None where it may.
+    """
+    marks = _marks()
+    if only_reads:
+        # Nobody has to wait for it.
+        _remove(_own())
+    if not marks.working and not (marks.elsewhere and _theirs):
+        return None
+    own = [lock.absolute() for lock in _locks() - _theirs]
+
+    def unlock() -> None:
+        for lock in own:
+            lock.unlink(missing_ok=True)
+
+    persistence.unlock = unlock
+    return None if only_reads else refusal()
 
 
 def join() -> None:
@@ -129,6 +170,8 @@ def forget_others() -> None:
 def _marks() -> _Marks:
     found = _Marks([], [], [])
     for mark in sorted({*RUNS.glob("*.json")} - {_own()}):
+        if str(mark.absolute()) == _caller:
+            continue
         try:
             said = json.loads(mark.read_text(encoding="utf-8"))
             here = said["host"] == socket.gethostname() or said["boot"] == _boot()
@@ -155,8 +198,12 @@ def _named(run: Mapping[str, Any]) -> str:
     return f"process {run['process']} on {run['host']}{since}"
 
 
+def _locks() -> set[Path]:
+    return {*LOCKS.glob("*.lock")}
+
+
 def _locked() -> bool:
-    return any(LOCKS.glob("*.lock"))
+    return bool(_locks())
 
 
 @contextmanager
