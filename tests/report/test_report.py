@@ -58,6 +58,8 @@ def test_cells_are_the_probes_from_weak_models_to_strong(probes, table):
     row = rows[names.index(("simpo", "small", "large", "explicit", "direct", "0"))]
     for column, figure in {
         "accuracy_weak": written["accuracy"]["weak"],
+        "misfit_weak_to_strong": written["misfit"]["weak_to_strong"],
+        "squared_error_gain_weak_to_strong": written["squared_error_gain"]["weak_to_strong"],
         "conflict_tax_count": written["conflict_tax"]["count"],
         "deception_score": written["deception"]["deception_score"],
         "excess_deception_ratio": written["deception"]["excess_deception"]["ratio"],

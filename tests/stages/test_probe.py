@@ -17,6 +17,7 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_json, write_table
 from workflow_scripts.measures import probe_file
 from workflow_scripts.measures.deception import MODELS
+from workflow_scripts.methods.compat import Compat
 from workflow_scripts.stages import probe
 
 TWO_PAIRS = {model: [1.0, 2.0] for model in MODELS}
@@ -84,6 +85,25 @@ def test_every_figure_lies_in_its_interval(predictions):
     for figure in bounded:
         low, high = figure["interval"]
         assert low <= figure["value"] <= high
+
+
+def test_a_probe_has_misfit_gain_and_covariance_with_intervals(predictions):
+    written = run_probe(predictions)
+    sure = {name: 1 / (1 + np.exp(-margins)) for name, margins in draw_margins().items()}
+    weak, student = sure["weak"], sure["weak_to_strong"]
+    for name, value in {
+        "misfit": np.mean((weak - student) ** 2),
+        "squared_error_gain": np.mean((1 - weak) ** 2) - np.mean((1 - student) ** 2),
+        "error_covariance": np.cov(weak, student, ddof=0)[0, 1],
+    }.items():
+        assert written[name]["weak_to_strong"]["value"] == pytest.approx(value)
+        low, high = written[name]["weak_to_strong"]["interval"]
+        assert low < value < high
+
+
+def test_a_probe_records_every_switch_of_the_authors_code(predictions):
+    switches = dict.fromkeys(Compat.model_fields, "reference")
+    assert run_probe(predictions, compat=switches)["settings"]["compat"] == switches
 
 
 def test_quadrants_add_up(predictions):

@@ -19,6 +19,7 @@ from workflow_scripts.measures.deception import (
     model_columns,
 )
 from workflow_scripts.measures.excess import NO_TAX, Nulls, excess, nulls, statistic, whole_tallies
+from workflow_scripts.measures.misfit import misfit, misfit_columns
 from workflow_scripts.measures.nulls import Tally, p_values
 from workflow_scripts.measures.probed_pairs import ProbedPairs
 from workflow_scripts.measures.reliability import reliability
@@ -28,6 +29,7 @@ from workflow_scripts.measures.selection_control import control, control_columns
 from workflow_scripts.measures.statistic import Array, Statistic, Sum
 
 SELECTION = "selection"
+MISFIT = "misfit"
 NO_SEED_BEFORE = "this is the first seed"
 NOT_REPEATED = "no pair was deceived"
 DECIMALS = 12
@@ -85,6 +87,7 @@ def figures(
     columns: dict[tuple[float | str | None, str], Array] = {}
     for name, column in model_columns(outcomes).items():
         columns[None, name] = column
+    columns |= {(MISFIT, name): column for name, column in misfit_columns(outcomes).items()}
     for threshold in sorted(thresholds):
         for name, column in knowledge_columns(outcomes, threshold).items():
             columns[threshold, name] = column
@@ -115,7 +118,7 @@ def figures(
         threshold: _deception(at[threshold], threshold, compared, tested[place], described)
         for place, threshold in enumerate(thresholds)
     }
-    return described(generalization(sums_of(None))) | {
+    return described(generalization(sums_of(None)) | misfit(sums_of(MISFIT))) | {
         "deception": trees[main],
         "deception_by_correctness": trees[CORRECTNESS_THRESHOLD],
         "deception_by_threshold": [trees[threshold] for threshold in settings["sweep"]],

@@ -138,7 +138,8 @@ def cell_row(probe: Mapping[str, Any]) -> dict[str, Any]:
     row["repeats_both"] = probe["repeats"].get("deceived_in_both")
     row[REPEATED_P_VALUE] = probe["repeats"].get("p_value", {}).get("value")
     row |= _row(_figures(main["quadrants"]))
-    row |= _row(_figures(probe["confidence_variance"], "confidence_variance_"))
+    for part in ("confidence_variance", "misfit", "squared_error_gain", "error_covariance"):
+        row |= _row(_figures(probe[part], f"{part}_"))
     for swept in (probe["deception_by_correctness"], *probe["deception_by_threshold"]):
         scores = dict(_scores(swept))
         row |= _row(
