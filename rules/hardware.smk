@@ -8,7 +8,7 @@ from workflow_scripts.runtime import gpus
 
 
 # A training and what is read off its model are one Slurm job, where one readout after another has the
-# training's GPU. Set here, since Snakemake hands the limits of `--resources` to none of its jobs.
+# training's GPUs. Set here, since Snakemake hands the limits of `--resources` to none of its jobs.
 resource_scopes:
     readouts="local",
 
@@ -87,13 +87,19 @@ def of_request(request, name):
 def training_for(output):
     """Return the resources of the training that makes ``output``."""
     request = requested(output)
-    return allocation(request) | {
-        **{name: of_request(request, name) for name in ("nodes", "mpi", "tasks_per_node")},
-        "launcher": lambda wildcards, attempt: launcher(request(wildcards, attempt)),
+    return on_ranks(request) | {
         # One resource, since Snakemake takes its time over each resource of each job.
         "execution": lambda wildcards, attempt: options(
             request(wildcards, attempt), wildcards.get("target")
         ),
+    }
+
+
+def on_ranks(request):
+    """Return the resources of a job that may run on several ranks, and what starts them."""
+    return allocation(request) | {
+        **{name: of_request(request, name) for name in ("nodes", "mpi", "tasks_per_node")},
+        "launcher": lambda wildcards, attempt: launcher(request(wildcards, attempt)),
     }
 
 
@@ -104,7 +110,7 @@ def longest_first(output):
 
 def scoring_for(output):
     """Return the resources of scoring sets with a trained model, for ``output``."""
-    return allocation(requested(output)) | IN_TURN
+    return on_ranks(requested(output)) | IN_TURN
 
 
 def group_of(training):

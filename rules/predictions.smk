@@ -24,7 +24,7 @@ rule ground_truth_predictions:
     message:
         f"Predict with {{wildcards.scenario}} ceiling: {CEILING_TEXT}"
     shell:
-        "python -m workflow_scripts predict --code {params.code:q} --settings {params.settings:q} "
+        "{resources.launcher} predict --code {params.code:q} --settings {params.settings:q} "
         "--model {input.model:q} --pairs {input.pairs:q} --reference {input.reference:q} "
         "--features {input.features:q} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output:q} 2> {log:q}"

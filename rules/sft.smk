@@ -100,7 +100,7 @@ rule reference:
     message:
         f"Score reference: {CEILING_TEXT}"
     shell:
-        "python -m workflow_scripts reference --code {params.code:q} --settings {params.settings:q} "
+        "{resources.launcher} reference --code {params.code:q} --settings {params.settings:q} "
         "--model {input.model:q} --pairs {input.pairs:q} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output:q} 2> {log:q}"
 

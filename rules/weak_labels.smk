@@ -24,7 +24,7 @@ rule weak_labels:
     message:
         f"Label with {{wildcards.scenario}} ceiling: {CEILING_TEXT}"
     shell:
-        "python -m workflow_scripts weak_labels --code {params.code:q} --settings {params.settings:q} "
+        "{resources.launcher} weak_labels --code {params.code:q} --settings {params.settings:q} "
         "--model {input.model:q} --pairs {input.pairs:q} --reference {input.reference:q} "
         "--features {input.features:q} "
         "--micro-batch {resources.micro_batch} --threads {threads} --output {output:q} 2> {log:q}"

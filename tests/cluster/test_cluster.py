@@ -163,15 +163,16 @@ def test_records_of_finished_trainings_replace_the_estimate(
     assert found.bytes == 2 * 4 * 124_439_808
 
 
-def test_plan_counts_the_gpus_that_a_job_holds_while_one_of_them_reads():
+def test_readouts_take_all_the_gpus_of_their_training_and_so_much_less_time():
     config = paper()
     folder = "results/ground_truth/harmlessness/reward_model/mistral-7b/seed0"
     train, read = f"{folder}/train.json", f"{folder}/predictions.parquet"
-    both = plan.planned(config, {train: True, read: True}).works
-    [alone] = plan.planned(config, {read: True}).works
-    by_path = {item.trains: item for item in both}
-    assert by_path[True].gpus == 4
-    assert plan.gpu_hours([by_path[False]]) == pytest.approx(4 * plan.gpu_hours([alone]))
+    works = {item.trains: item for item in plan.planned(config, {train: True, read: True}).works}
+    assert works[True].gpus == works[False].gpus == 4
+    alone = hardware.scoring_seconds(config, "mistral-7b", works[False].tokens)
+    assert plan.gpu_hours([works[False]]) == pytest.approx(alone / 3600)
+    request = work.Costs(config).request(*paths.parse(read))
+    assert (request.resources["tasks_per_node"], request.resources["mpi"]) == (4, "srun")
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ def test_a_training_and_its_readouts_share_the_time_of_a_short_partition(tmp_pat
     paper = config()
     alone = work.Costs(paper)
     asked = [alone.request(output, FIELDS).runtime_min for output in (TRAINING, *READOUTS)]
-    assert sum(asked) > 200
-    for longest in (40, 200, sum(asked), 5000):
+    assert sum(asked) > 160
+    for longest in (40, 160, sum(asked), 5000):
         limits = limits_of(tmp_path, paper, short=f"{A800}, max_runtime: {longest}")
         costs = work.Costs(paper, limits)
         minutes = [costs.request(output, FIELDS).runtime_min for output in (TRAINING, *READOUTS)]

@@ -195,7 +195,7 @@ def test_an_entry_has_its_way_and_the_rest_is_filled_in():
 )
 def test_a_further_attempt_gets_more_of_what_it_lacked(growth, memory, time, micro_batch):
     config = loaded(PAPER)
-    for ask in (hardware.request, hardware.scoring):
+    for ask in (hardware.request, hardware.readout, hardware.scoring):
         first = ask(config, "gpt2", tokens=10**9)
         again = ask(config, "gpt2", tokens=10**9, growth=hardware.Growth(*growth))
         assert again.mem_mb == memory * first.mem_mb

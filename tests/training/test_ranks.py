@@ -4,7 +4,6 @@ import json
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from transformers import AutoTokenizer
 from tests.shared.base_models import FAMILIES, save_base
 from tests.shared.held_metrics import held
 from tests.shared.processes import children, stopped, wait_until_pending
+from tests.shared.ranks import run_on_two_ranks
 from tests.shared.stages import run_stage
 from tests.shared.trainings import (
     ADAM,
@@ -36,27 +36,6 @@ from workflow_scripts.core.errors import UserError
 from workflow_scripts.runtime import ranks
 
 pytestmark = pytest.mark.slow
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def run_on_two_ranks(warm_process, *argv):
-    """Run a stage in each of two processes that know of one another.
-
-    Returns:
-        For each rank its exit status and what it said.
-    """
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    processes = [
-        warm_process.stage(*argv, RANK=str(rank), LOCAL_RANK=str(rank), **common)
-        for rank in range(2)
-    ]
-    said = [rank.communicate(timeout=300)[1] for rank in processes]
-    return [(rank.returncode, stderr) for rank, stderr in zip(processes, said, strict=True)]
 
 
 def broken_base(folder):

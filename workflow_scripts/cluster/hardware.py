@@ -129,30 +129,43 @@ def request(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROW
     )
 
 
-def scoring(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROWTH) -> Request:
-    """Return what scoring texts with ``model`` asks for: one GPU of those it is trained on.
+def readout(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROWTH) -> Request:
+    """Return what reading a trained model out asks for: the GPUs of its training, all at work.
 
-    In float32 the 7B models' weights are 29 GB, so a single GPU of the paper holds any of its
-    models; without gradients there is nothing to distribute.
+    It runs in the same Slurm job, and each GPU holds the whole model: in float32 the 7B models'
+    weights are 29 GB, so a single GPU of the paper holds any of its models.
     """
     section = config.models[model]
     shape = shape_of(config, model)
     name, layout = _chosen(config, model, shape)
-    seconds = scoring_seconds(config, model, tokens)
-    alone = replace(layout, ranks=1, zero=0, offload=False, checkpointing=False)
+    seconds = scoring_seconds(config, model, tokens) / layout.ranks
+    whole = replace(layout, zero=0, offload=False, checkpointing=False)
     return Request(
-        gpu=min(1, layout.ranks if section.gpus is None else section.gpus),
+        gpu=0 if section.gpus == 0 else layout.ranks,
         gpu_model=name,
         slurm_type=slurm_type(config, name),
-        # It runs in the job of its training, all parts of which ask for GPUs alike.
         gpus_per_node=_per_node(layout, section),
-        nodes=1,
+        nodes=section.nodes,
         zero=0,
         offload=False,
         checkpointing=False,
         micro_batch=_halved(config.execution.micro_batch, growth.memory),
-        mem_mb=math.ceil(memory.host(shape, alone) / 1e6) << growth.memory,
+        mem_mb=math.ceil(memory.host(shape, whole) / 1e6) << growth.memory,
         runtime_min=minutes(config, seconds) << growth.time,
+    )
+
+
+def scoring(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROWTH) -> Request:
+    """Return what scoring texts on one GPU asks for, in a Slurm job of its own."""
+    asked = readout(config, model, tokens=tokens, growth=growth)
+    shape = shape_of(config, model)
+    return replace(
+        asked,
+        gpu=min(1, asked.gpu),
+        gpus_per_node=0,
+        nodes=1,
+        mem_mb=math.ceil(memory.host(shape, Layout(1, asked.micro_batch)) / 1e6) << growth.memory,
+        runtime_min=minutes(config, scoring_seconds(config, model, tokens)) << growth.time,
     )
 
 
@@ -185,7 +198,7 @@ def training_seconds(config: Config, model: str, tokens: int) -> float:
 
 
 def scoring_seconds(config: Config, model: str, tokens: int) -> float:
-    """Return about how long one GPU takes to score texts: 2 operations a weight and token."""
+    """Return how long all GPUs together take to score texts: 2 operations a weight and token."""
     shape = shape_of(config, model)
     name, _ = _chosen(config, model, shape)
     return tokens * 2 * shape.params / (config.hardware[name].bf16_tflops * 1e12 * UTILISATION)

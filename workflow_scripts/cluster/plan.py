@@ -4,7 +4,7 @@ import csv
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def planned(
     """
     costs = work.Costs(config, limits)
     found = {path: item for path in pending if (item := costs.of(path))}
-    works = _holding([item for path, item in found.items() if pending[path]])
+    works = [item for path, item in found.items() if pending[path]]
     records = {path: item for path, item in found.items() if item.trains and not pending[path]}
     rates = _measured_rates(records)
     works = [
@@ -100,14 +100,6 @@ def planned(
         for item in works
     ]
     return WorkflowPlan(works, set(rates), len(records), _disk(config, pending, works))
-
-
-def _holding(works: Sequence[Work]) -> list[Work]:
-    """Return works with the GPUs of their Slurm job: a readout's are those of its training."""
-    held: dict[str, int] = defaultdict(int)
-    for item in works:
-        held[item.folder] = max(held[item.folder], item.gpus)
-    return [replace(item, held=held[item.folder]) for item in works]
 
 
 def _measured_rates(records: Mapping[str, Work]) -> dict[str, float]:
@@ -146,7 +138,7 @@ def _is_kept(config: Config, folder: str) -> bool:
 
 def gpu_hours(works: Iterable[Work]) -> float:
     """Return the GPU-hours that the jobs of all of ``works`` hold."""
-    return sum(item.seconds * max(1, item.held, item.gpus) for item in works) / 3600
+    return sum(item.seconds * max(1, item.gpus) for item in works) / 3600
 
 
 def longest_jobs(works: Iterable[Work]) -> dict[str, int]:

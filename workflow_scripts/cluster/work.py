@@ -85,7 +85,6 @@ class Work:
         gpus: GPUs that work at once.
         seconds: how long that is estimated to take.
         minutes: the time limit that it asks for.
-        held: GPUs that its Slurm job holds meanwhile, those that idle among them; 0 if not known.
     """
 
     folder: str
@@ -95,7 +94,6 @@ class Work:
     gpus: int
     seconds: float
     minutes: int
-    held: int = 0
 
 
 class Costs:
@@ -111,6 +109,7 @@ class Costs:
         self._config = config
         self._limits = limits
         self._training = cache(self._training_request)
+        self._readout = cache(self._readout_request)
         self._scoring = cache(self._scoring_request)
 
     def request(self, output: str, fields: Fields, attempt: int = 1) -> Request:
@@ -150,9 +149,9 @@ class Costs:
         job = JOBS[output]
         model, count = fields[job.model], job.tokens(self._config, fields)
         if output == paths.FEATURES or self._trains_head_alone(fields):
-            return replace(self._scoring(model, count, growth), gpus_per_node=0)
-        if not job.trains:
             return self._scoring(model, count, growth)
+        if not job.trains:
+            return self._readout(model, count, growth)
         request = self._training(model, count, growth)
         return (
             self._of_sequences(request, model, growth)
@@ -181,21 +180,26 @@ class Costs:
             return None
         job = JOBS[template]
         model, count = fields[job.model], job.tokens(self._config, fields)
-        scores = not job.trains or self._trains_head_alone(fields)
-        seconds = hardware.scoring_seconds if scores else hardware.training_seconds
         request = self.request(template, fields)
+        if job.trains and not self._trains_head_alone(fields):
+            seconds = hardware.training_seconds(self._config, model, count)
+        else:
+            seconds = hardware.scoring_seconds(self._config, model, count) / request.ranks
         return Work(
             folder=job.folder.format(**fields),
             model=model,
             trains=job.trains,
             tokens=count,
             gpus=request.gpu,
-            seconds=seconds(self._config, model, count),
+            seconds=seconds,
             minutes=request.runtime_min,
         )
 
     def _training_request(self, model: str, count: int, growth: Growth) -> Request:
         return hardware.request(self._config, model, tokens=count, growth=growth)
+
+    def _readout_request(self, model: str, count: int, growth: Growth) -> Request:
+        return hardware.readout(self._config, model, tokens=count, growth=growth)
 
     def _scoring_request(self, model: str, count: int, growth: Growth) -> Request:
         return hardware.scoring(self._config, model, tokens=count, growth=growth)

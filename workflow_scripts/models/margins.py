@@ -1,6 +1,7 @@
 """Score pairs with a frozen model: what predictions, weak labels and reference models share."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from workflow_scripts.models import checkpoints
 from workflow_scripts.models.frozen_features import HeadScorer, read_features
 from workflow_scripts.models.scorer import PairScorer, shares_prompts
 from workflow_scripts.models.tokenise import TokenSequences, members, one_a_row, tokenise
+from workflow_scripts.runtime import meeting, ranks
 from workflow_scripts.runtime.device import has_bfloat16
 
 
@@ -133,27 +135,32 @@ def in_batches(
 ) -> NDArray[np.float64]:
     """Return what ``scorer`` gives for each sequence, ``[sequences]`` or ``[sequences, width]``.
 
-    A batch has at most ``tokens_at_once`` tokens, padding included.
+    A batch has at most ``tokens_at_once`` tokens, padding included. Several ranks share the batches
+    out, and each returns all scores.
 
     Args:
         scorer: the model.
         sequences: of all chosen, then of all rejected texts.
         tokens_at_once: what fits the memory.
     """
-    on_gpu = torch.cuda.is_available()
-    device = torch.device("cuda" if on_gpu else "cpu")
+    device = meeting.join()
+    on_gpu = device.type == "cuda"
     scorer = scorer.to(device).eval()
     rows = members(len(sequences), len(sequences) // 2)
     if not shares_prompts(scorer.model, int(sequences.lengths.max())):
         rows = one_a_row(rows)
-    batches = [rows[places] for places in _batches(sequences.row_lengths(rows), tokens_at_once)]
+    lengths = sequences.row_lengths(rows)
+    batches = _batches(lengths, tokens_at_once)
+    shares = meeting.shares([int(lengths[places].sum()) for places in batches])
+    own = [rows[batches[place]] for place in shares[ranks.number()]]
     given: list[torch.Tensor] = []
     name = str(scorer.model.config.name_or_path).removeprefix("results/")
-    progress = Progress(f"scoring by {name}", len(sequences), "texts")
+    texts = sum(of_batch.size for of_batch in own)
+    progress = Progress(f"scoring by {name}", texts, "texts") if ranks.is_first() else None
     done = 0
     try:
-        with torch.inference_mode():
-            for of_batch in batches:
+        with torch.inference_mode(), ranks.apart():
+            for of_batch in own:
                 batch = sequences.padded(of_batch)
                 if on_gpu:
                     # Copied without waiting, so that the next batch is laid out meanwhile.
@@ -161,11 +168,14 @@ def in_batches(
                 there = {n: tensor.to(device, non_blocking=True) for n, tensor in batch.items()}
                 given.append(scorer(**there).double())
                 done += of_batch.size
-                progress.reach(done)
-            scores = torch.cat(given).cpu().numpy()
+                if progress is not None:
+                    progress.reach(done)
+            scores = torch.cat(given).cpu().numpy() if given else None
     finally:
-        progress.close()
-    scored = np.concatenate([of_batch.T.ravel() for of_batch in batches])
+        if progress is not None:
+            progress.close()
+    scores = meeting.put_together(scores)
+    scored = np.concatenate([rows[batches[place]].T.ravel() for place in chain(*shares)])
     return scores[np.argsort(scored)]
 
 

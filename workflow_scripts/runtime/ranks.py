@@ -1,13 +1,17 @@
-"""How many processes train one model, and which of them this is: torch's launch variables.
+"""How many processes work on one model, and which of them this is: torch's launch variables.
 
-Every rank reads the same files and takes its share of each batch; only the first writes. Ranks are
+Every rank reads the same files and takes its share of the work; only the first writes. Ranks are
 started by ``srun`` under Slurm and by ``launch.py`` elsewhere; in both cases ``join`` reads their
 numbers through submitit.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 CHANGES_NO_RESULT = "how many processes share a batch; tests hold the result to be the same"
+
+_apart = False
 
 
 def join() -> None:
@@ -39,8 +43,19 @@ def export() -> None:
 
 
 def count() -> int:
-    """Return how many ranks train together: 1 where nothing launched more."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """Return how many ranks work together: 1 where nothing launched more, or each is ``apart``."""
+    return 1 if _apart else int(os.environ.get("WORLD_SIZE", "1"))
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Let each rank run its model as often as it likes, as if it were the only one."""
+    global _apart
+    _apart = True
+    try:
+        yield
+    finally:
+        _apart = False
 
 
 def number() -> int:

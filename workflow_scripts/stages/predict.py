@@ -33,7 +33,7 @@ def add_arguments(
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write one row a pair, in the pairs' order.
+    """Write one row a pair, in the pairs' order; several ranks share the pairs out.
 
     Raises:
         UserError: if an input is missing, broken or does not fit the settings.
@@ -42,10 +42,13 @@ def run(args: argparse.Namespace) -> None:
 
     from workflow_scripts.core.files import write_table
     from workflow_scripts.data.pairs import read_pairs
+    from workflow_scripts.runtime import ranks
 
     settings = ReadoutSettings.parsed(args.settings)
     pairs = read_pairs(args.pairs)
-    write_table(args.output, pa.table({"id": pairs.ids, "margin": margins(args, settings, pairs)}))
+    table = pa.table({"id": pairs.ids, "margin": margins(args, settings, pairs)})
+    if ranks.is_first():
+        write_table(args.output, table)
 
 
 def margins(

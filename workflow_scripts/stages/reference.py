@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> None:
     from workflow_scripts.data.pairs import read_pairs
     from workflow_scripts.methods.readout import Readout
     from workflow_scripts.models.margins import score_pairs
+    from workflow_scripts.runtime import ranks
 
     torch.set_num_threads(args.threads)
     settings = TextSettings.parsed(args.settings)
@@ -43,4 +44,6 @@ def run(args: argparse.Namespace) -> None:
         max_length=settings.max_length,
         micro_batch=args.micro_batch,
     )
-    write_table(args.output, pa.table({"id": pairs.ids, "chosen": chosen, "rejected": rejected}))
+    if ranks.is_first():
+        columns = {"id": pairs.ids, "chosen": chosen, "rejected": rejected}
+        write_table(args.output, pa.table(columns))

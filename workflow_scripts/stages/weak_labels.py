@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> None:
 
     from workflow_scripts.core.files import write_table
     from workflow_scripts.data.pairs import read_pairs
+    from workflow_scripts.runtime import ranks
 
     pairs = read_pairs(args.pairs)
     settings = LabelSettings.parsed(args.settings)
@@ -38,4 +39,5 @@ def run(args: argparse.Namespace) -> None:
         "label": (margin > 0).astype(np.int8),
         "true_label": np.ones(len(pairs), dtype=np.int8),
     }
-    write_table(args.output, pa.table(columns))
+    if ranks.is_first():
+        write_table(args.output, pa.table(columns))
