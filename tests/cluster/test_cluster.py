@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tests.shared import joblog
@@ -12,6 +13,7 @@ from tests.shared.workflows import ROOT, TINY, snakemake
 from workflow_scripts.cluster import hardware, local_checks, plan, work
 from workflow_scripts.config import experiment, matrix, paths
 from workflow_scripts.config.layers import Layer, read_layers
+from workflow_scripts.core.files import write_table
 
 PAPER = ("--profile", "slurm")
 VARIANTS = (*PAPER, "--configfile", "profiles/demo/experiment.yaml", "tests/variants.yaml")
@@ -161,6 +163,42 @@ def test_records_of_finished_trainings_replace_the_estimate(
     assert plan.gpu_hours(found.works[:1]) == pytest.approx(1.0)
     assert plan.gpu_hours(found.works[1:]) == pytest.approx(3.0)  # three epochs
     assert found.bytes == 2 * 4 * 124_439_808
+
+
+def test_plan_reckons_with_the_lengths_of_texts_once_data_are_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    config = paper()
+    sizes = {"prompt": (40, 4000), "chosen": (80, 1000), "rejected": (120, 3000)}
+    table = {name: ["é" * (n // 2) for n in of_pairs] for name, of_pairs in sizes.items()}
+    sets = {
+        paths.PAIRS.format(target="harmlessness", set=name): True
+        for name in ("gt", "weak", "test", "helpful")
+    }
+    for path in sets:
+        write_table(path, pa.table(table))
+    sft, ceiling, mixed = (
+        f"results/{folder}/seed0/train.json"
+        for folder in (
+            "sft/harmlessness/gpt2",
+            "ground_truth/harmlessness/dpo/gpt2",
+            "weak_to_strong/harmlessness/reward_model/gpt2/gpt2-xl/implicit",
+        )
+    )
+    # Four bytes a token; the second pair's prompt is cut to what its longer response leaves of 512,
+    # and in SFT, which has the chosen response alone, to what that leaves.
+    once = {sft: (10 + 20) + 512, ceiling: 3 * (60 + 512 + 250), mixed: 2 * (60 + 512 + 250)}
+    for prepared in (False, True):
+        pending = dict.fromkeys(sets, not prepared) | dict.fromkeys(once, True)
+        found = plan.planned(config, pending)
+        counted = {f"{item.folder}/train.json": item.tokens for item in found.works}
+        greatest = {sft: 4000 * 512, ceiling: 3 * 8000 * 512, mixed: 2 * 8000 * 512}
+        assert counted == (once if prepared else greatest)
+        said = [line for line in plan.notes(config, found) if line.startswith("Texts of")]
+        how = "about 411 tokens a pair" if prepared else "1,024 tokens a pair, until the data are"
+        assert len(said) == 1
+        assert how in said[0]
 
 
 def test_readouts_take_all_the_gpus_of_their_training_and_so_much_less_time():

@@ -12,8 +12,10 @@ from rich.table import Table
 
 from workflow_scripts.cluster import hardware, work
 from workflow_scripts.cluster.limits import Limits
+from workflow_scripts.cluster.texts import BYTES_A_TOKEN, Texts
 from workflow_scripts.cluster.work import Work
 from workflow_scripts.config import matrix, paths
+from workflow_scripts.config.data import SETS
 from workflow_scripts.config.experiment import KEPT, Config
 from workflow_scripts.core.errors import UserError, last_line
 from workflow_scripts.core.files import read_json
@@ -30,12 +32,14 @@ class WorkflowPlan:
         measured: models whose seconds come from records of finished trainings.
         finished: number of finished trainings.
         bytes: what the checkpoints and base models will take on disk.
+        texts: how long the texts are.
     """
 
     works: list[Work]
     measured: set[str]
     finished: int
     bytes: int
+    texts: Texts
 
     @property
     def trainings(self) -> list[Work]:
@@ -88,7 +92,11 @@ def planned(
     Raises:
         UserError: if a job fits none of them, with the key to change.
     """
-    costs = work.Costs(config, limits)
+    sets = (
+        paths.PAIRS.format(target=target, set=name) for target in config.targets for name in SETS
+    )
+    texts = Texts(config, [path for path in sets if pending.get(path) is False])
+    costs = work.Costs(config, limits, texts)
     found = {path: item for path in pending if (item := costs.of(path))}
     works = [item for path, item in found.items() if pending[path]]
     records = {path: item for path, item in found.items() if item.trains and not pending[path]}
@@ -99,14 +107,14 @@ def planned(
         else item
         for item in works
     ]
-    return WorkflowPlan(works, set(rates), len(records), _disk(config, pending, works))
+    return WorkflowPlan(works, set(rates), len(records), _disk(config, pending, works), texts)
 
 
 def _measured_rates(records: Mapping[str, Work]) -> dict[str, float]:
     """Return GPU-seconds a token of each model's finished trainings.
 
-    Tokens are those that the estimate counts, texts at their greatest length, so that the rate
-    carries over to trainings that are counted likewise.
+    Tokens are those that the estimate counts, so that the rate carries over to trainings that are
+    counted likewise.
     """
     seconds: dict[str, float] = defaultdict(float)
     tokens: dict[str, float] = defaultdict(float)
@@ -202,8 +210,28 @@ def notes(config: Config, plan: WorkflowPlan) -> Iterator[str]:
     states = [work.state_bytes(config, item.model) for item in plan.trainings]
     where = config.execution.states or paths.STATES
     yield f"States: up to {max(states, default=0) / GB:,.1f} GB a training that runs, in {where}."
+    yield from _lengths(config, plan)
     if not plan.measured:
         yield (
-            f"GPU-hours are estimates from parameters and the longest texts, at "
+            f"GPU-hours are estimates from parameters and the tokens of texts, at "
             f"{hardware.UTILISATION:.0%} of each GPU's peak, until a model has finished trainings."
+        )
+
+
+def _lengths(config: Config, plan: WorkflowPlan) -> Iterator[str]:
+    """Yield how long texts are taken to be: as prepared or, of other targets, at most."""
+    longest = []
+    for target in config.matrix.targets:
+        if not plan.texts.is_prepared(target, "test"):
+            longest.append(target)
+            continue
+        tokens = plan.texts.both(target, "test") / plan.texts.pairs(target, "test")
+        yield (
+            f"Texts of {target}: as they are prepared, about {tokens:,.0f} tokens a pair in the "
+            f"test set, at {BYTES_A_TOKEN} bytes a token."
+        )
+    if longest:
+        yield (
+            f"Texts of {', '.join(longest)}: at the greatest length, "
+            f"{2 * config.training.max_length:,} tokens a pair, until the data are prepared."
         )

@@ -12,6 +12,7 @@ from functools import cache
 from workflow_scripts.cluster import attempts, hardware, tokens
 from workflow_scripts.cluster.hardware import NO_GROWTH, Growth, Request
 from workflow_scripts.cluster.limits import Limits, Parts
+from workflow_scripts.cluster.texts import Texts
 from workflow_scripts.cluster.tokens import Fields, Tokens
 from workflow_scripts.config import matrix, paths
 from workflow_scripts.config.experiment import Config
@@ -99,15 +100,21 @@ class Work:
 class Costs:
     """What jobs ask for, and cost, under one configuration."""
 
-    def __init__(self, config: Config, limits: Limits | None = None) -> None:
+    def __init__(
+        self, config: Config, limits: Limits | None = None, texts: Texts | None = None
+    ) -> None:
         """Take a configuration; requests that many jobs share are worked out once.
 
         Args:
             config: the whole configuration.
             limits: what a cluster's partitions leave a job; None where nothing does.
+            texts: how long texts are. Time limits follow from the greatest length even so: what is
+                asked for does not change when data are prepared.
         """
         self._config = config
         self._limits = limits
+        self._longest = Texts(config)
+        self._texts = texts or self._longest
         self._training = cache(self._training_request)
         self._readout = cache(self._readout_request)
         self._scoring = cache(self._scoring_request)
@@ -147,7 +154,7 @@ class Costs:
 
     def _asked(self, output: str, fields: Fields, growth: Growth) -> Request:
         job = JOBS[output]
-        model, count = fields[job.model], job.tokens(self._config, fields)
+        model, count = fields[job.model], job.tokens(self._longest, fields)
         if output == paths.FEATURES or self._trains_head_alone(fields):
             return self._scoring(model, count, growth)
         if not job.trains:
@@ -179,7 +186,7 @@ class Costs:
         if template not in JOBS:
             return None
         job = JOBS[template]
-        model, count = fields[job.model], job.tokens(self._config, fields)
+        model, count = fields[job.model], job.tokens(self._texts, fields)
         request = self.request(template, fields)
         if job.trains and not self._trains_head_alone(fields):
             seconds = hardware.training_seconds(self._config, model, count)
