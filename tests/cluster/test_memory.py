@@ -114,6 +114,16 @@ def test_with_lora_a_large_model_is_trained_on_one_small_gpu(model):
         hardware.request(loaded(config), model, tokens=1)
 
 
+def test_models_in_bfloat16_take_half_the_disk_and_states_what_they_took():
+    full, half = (loaded(changed("checkpoint_dtype", dtype)) for dtype in ("float32", "bfloat16"))
+    params = hardware.shape_of(full, "gpt2-xl").params
+    assert [work.checkpoint_bytes(config, "gpt2-xl") for config in (full, half)] == [
+        4 * params,
+        2 * params,
+    ]
+    assert {work.state_bytes(config, "gpt2-xl") for config in (full, half)} == {12 * params}
+
+
 def test_the_bytes_of_a_weight_add_up():
     """Weight, gradient and two moments in float32, and a copy to reduce or to share out."""
     shape = Shape.of(1_000_000_000, "opt")

@@ -259,3 +259,22 @@ def test_adapters_and_learning_rates_of_a_model_are_in_the_settings_of_its_train
     # The weak model's are not the student's.
     assert slices.weak_to_strong(mine, cell) == slices.weak_to_strong(plain, cell)
     assert "lora" not in slices.weak_to_strong(plain, cell)
+
+
+def test_models_in_bfloat16_are_other_trainings_and_float32_is_in_no_settings():
+    plain, stored = (
+        loaded(changed("checkpoint_dtype", dtype)) for dtype in ("float32", "bfloat16")
+    )
+    cell = matrix.cells(plain)[0]._replace(scenario="dpo", weak="gpt2", strong="gpt2-medium")
+    for settings in (
+        lambda config: slices.sft(config, "harmlessness", "gpt2", "0"),
+        lambda config: slices.student_sft(config, *cell._replace(conflict="labels")),
+        lambda config: slices.weak_to_strong(config, cell),
+    ):
+        before, after = json.loads(settings(plain)), json.loads(settings(stored))
+        assert after == before | {"checkpoint_dtype": "bfloat16"}
+        assert settings(plain) == settings(loaded(PAPER))
+    assert slices.readout(plain, "dpo") == slices.readout(stored, "dpo")
+    page = json.loads(slices.page(stored))["training"]
+    assert page.pop("checkpoint_dtype") == "bfloat16"
+    assert page == json.loads(slices.page(plain))["training"]

@@ -227,3 +227,37 @@ def test_a_checkpoint_without_reward_head_gives_no_rewards(base, pairs, tmp_path
             *("--settings", settings, "--model", base, "--pairs", pairs, "--micro-batch", 4),
             *("--threads", 1, "--output", tmp_path / "p.parquet"),
         )
+
+
+@pytest.mark.parametrize("more", [{}, {"lora": {"r": 4, "alpha": 8}}], ids=["whole", "adapters"])
+def test_models_stored_in_bfloat16_are_rounded_and_read_as_they_are_stored(
+    more, base, pairs, tmp_path
+):
+    settings = {"objective": "reward_model", **more}
+    halves = settings | {"checkpoint_dtype": "bfloat16"}
+    folders = {"as trained": settings, "stored": halves}
+    for name, given in folders.items():
+        record = train(tmp_path / name, base, pairs, given)
+        assert record["settings"].get("checkpoint_dtype") == given.get("checkpoint_dtype")
+    file = "adapter_model.safetensors" if more else "model.safetensors"
+    trained, stored = (load_file(tmp_path / name / "checkpoint" / file) for name in folders)
+    for name, weight in stored.items():
+        assert weight.dtype == torch.bfloat16
+        assert torch.equal(weight, trained[name].bfloat16())
+    # What is read from the stored model is what the trained one gives once it is rounded.
+    save_file(
+        {name: weight.bfloat16().float() for name, weight in trained.items()},
+        tmp_path / "as trained/checkpoint" / file,
+        {"format": "pt"},
+    )
+    reading = json.dumps({"objective": "reward_model", **READING})
+    read = []
+    for name in folders:
+        output = tmp_path / name / "predictions.parquet"
+        run_stage(
+            "predict",
+            *("--settings", reading, "--model", tmp_path / name / "checkpoint", "--pairs", pairs),
+            *("--micro-batch", 4, "--threads", 1, "--output", output),
+        )
+        read.append(margins(output))
+    np.testing.assert_allclose(read[0], read[1], rtol=0, atol=1e-6)

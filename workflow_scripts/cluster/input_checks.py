@@ -97,7 +97,10 @@ def disk_finding(needed: int) -> Finding:
     if needed < free:
         return Finding("disk", found)
     return Finding(
-        "disk", found, "set keep_checkpoints: ceilings or none, or move results/ to a larger disk"
+        "disk",
+        found,
+        "set keep_checkpoints: ceilings or none, or checkpoint_dtype: bfloat16, or move results/ "
+        "to a larger disk",
     )
 
 

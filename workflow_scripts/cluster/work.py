@@ -19,8 +19,10 @@ from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.matrix import Cell
 from workflow_scripts.methods.students.chains import supervisor
 
-CHECKPOINT_BYTES = 4
-"""Of each weight: checkpoints are float32."""
+STORED_BYTES = {"float32": 4, "bfloat16": 2}
+"""Of each weight of a checkpoint, by `checkpoint_dtype`."""
+TRAINED_BYTES = 4
+"""Of each weight that is trained, of each of Adam's moments, and of base models: float32."""
 
 
 @dataclass(frozen=True)
@@ -240,18 +242,22 @@ def trainings_of(config: Config, cell: Cell) -> Iterator[str]:
 
 def checkpoint_bytes(config: Config, model: str) -> int:
     """Return the size of a model's checkpoint: of adapters, theirs alone."""
-    shape = hardware.shape_of(config, model)
-    return CHECKPOINT_BYTES * (shape.adapters or shape.params)
+    return STORED_BYTES[config.checkpoint_dtype] * _trained_weights(config, model)
 
 
 def state_bytes(config: Config, model: str) -> int:
     """Return the size of the state of a model's training: its weights and Adam's two moments."""
-    return 3 * checkpoint_bytes(config, model)
+    return 3 * TRAINED_BYTES * _trained_weights(config, model)
 
 
 def base_model_bytes(config: Config, model: str) -> int:
     """Return the size of a base model."""
-    return CHECKPOINT_BYTES * hardware.shape_of(config, model).params
+    return TRAINED_BYTES * hardware.shape_of(config, model).params
+
+
+def _trained_weights(config: Config, model: str) -> int:
+    shape = hardware.shape_of(config, model)
+    return shape.adapters or shape.params
 
 
 def copies(config: Config, cells: Iterable[Cell], folders: set[str]) -> dict[str, int]:

@@ -205,6 +205,9 @@ class Config(Settings):
     """How predictions become figures."""
     keep_checkpoints: Kept = "all"
     """Which models stay once all that is read off them exists: `all`, `ceilings` or `none`."""
+    checkpoint_dtype: Literal["float32", "bfloat16"] = "float32"
+    """What trained models are stored in, and then read from: `bfloat16` takes half the disk, and
+    changes results."""
     strict_environment: bool = False
     """Run stages again when the versions of libraries that they use change."""
     execution: Execution = Execution()

@@ -135,9 +135,11 @@ class TrainSettings(StageSettings):
         conflict: of a student; a ceiling has none.
         student: how a student is supervised; absent for the direct one.
         lora: of a model that is trained with adapters; absent for others.
+        checkpoint_dtype: of the weights that are stored; absent for float32, in which they are
+            trained.
     """
 
-    optional = frozenset({"conflict", "student", "lora"})
+    optional = frozenset({"conflict", "student", "lora", "checkpoint_dtype"})
 
     objective: str
     method: Method
@@ -150,6 +152,7 @@ class TrainSettings(StageSettings):
     conflict: AnyConflict | None = None
     student: AnyStudent | None = None
     lora: Lora | None = None
+    checkpoint_dtype: Literal["bfloat16"] | None = None
 
     @model_validator(mode="before")
     @classmethod

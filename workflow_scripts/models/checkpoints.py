@@ -103,13 +103,27 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str) -> None:
+def save(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: str,
+    *,
+    in_bfloat16: bool = False,
+) -> None:
     """Write model and tokenizer to ``folder``, whole or not at all: of adapters, them alone.
+
+    Args:
+        model: the model, whose own weights are rounded where ``in_bfloat16`` is true.
+        tokenizer: its tokenizer.
+        folder: what to write.
+        in_bfloat16: whether weights are stored in bfloat16 rather than as they are.
 
     Raises:
         UserError: if they cannot be written, with the bytes that they need.
     """
     hush()
+    if in_bfloat16:
+        model.to(torch.bfloat16)  # pyright: ignore[reportArgumentType]
     adapters.settle(model)
     model.config.pad_token_id = tokenizer.pad_token_id
     try:

@@ -6,7 +6,7 @@ enter a slice. One function a stage; each returns the JSON of the stage's settin
 """
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from workflow_scripts.config import paths
 from workflow_scripts.config.data import SETS, Source
@@ -116,7 +116,13 @@ def _training(
         conflict=conflict,
         student=student,
         lora=None if method.trains_head_alone else section.lora,
+        checkpoint_dtype=_stored(config),
     ).text()
+
+
+def _stored(config: Config) -> Literal["bfloat16"] | None:
+    """Return in what trained models are stored, None where that is as they are trained."""
+    return None if config.checkpoint_dtype == "float32" else config.checkpoint_dtype
 
 
 def _compat(config: Config, quirks: frozenset[str]) -> Compat:
@@ -269,6 +275,8 @@ def page(config: Config) -> str:
     """Return what the report's page says of the configuration: all that a result depends on."""
     models = config.matrix.trained_models
     given = config.model_dump(exclude_none=True, exclude={"execution", "data_root"})
+    if stored := _stored(config):
+        given["training"]["checkpoint_dtype"] = stored
     return PageSettings(
         **{
             name: given[name]

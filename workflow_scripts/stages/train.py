@@ -114,6 +114,7 @@ def run(args: argparse.Namespace) -> None:
             held_out=watched,
         )
         if ranks.is_first():
-            checkpoints.save(model, tokenizer, args.checkpoint)
+            in_bfloat16 = settings.checkpoint_dtype == "bfloat16"
+            checkpoints.save(model, tokenizer, args.checkpoint, in_bfloat16=in_bfloat16)
             record = telemetry.record(course, settings.content(), len(pairs), args.micro_batch)
             write_json(args.record, record)
