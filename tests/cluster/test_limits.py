@@ -91,7 +91,7 @@ def test_what_a_further_attempt_gets_stays_within_the_partition(
     ("partition", "message"),
     [
         (f"{A800}, max_runtime: 15", "max_runtime of p is below 20 minutes; raise it, or lower ex"),
-        (f"{A800}, max_mem_mb: 64000", "max_mem_mb of p is below 160"),
+        (f"{A800}, max_mem_mb: 32000", "max_mem_mb of p is below 52"),
         (f"{A800}, max_threads: 2", "max_threads of p is below 4; raise it, or lower execution.th"),
         (f"{A800}, supports_mpi: false", "supports_mpi of p allows no 4 ranks on 1 nodes"),
         ("available_gpu_models: [a800], max_gpu: 2", "max_gpu of p is below 4; raise it, or lower"),

@@ -1,6 +1,7 @@
 """Readouts of a model on several ranks are those of one rank, to the byte."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -19,19 +20,22 @@ REFERENCE = ("--settings", json.dumps(COMMON))
 
 @pytest.mark.slow
 def test_two_ranks_share_readouts_out_and_write_the_bytes_of_one(tmp_path, warm_process):
-    """Each has half of the batches, which are those of one rank."""
-    model = save_base(tmp_path / "model", FAMILIES["gpt2"])
+    """Each has half of the batches of one rank; the first alone has a model to read."""
     pairs = write_pairs(tmp_path / "pairs.parquet", 34)
     common = ("--pairs", pairs, "--micro-batch", 2, "--threads", 1)
-    frozen = tmp_path / "reference.one"
-    for stage, *settings in (
-        ("reference", *REFERENCE, "--model", model),
-        ("predict", *SIMPO, "--model", model),
-        ("weak_labels", *DPO, "--model", model, "--reference", frozen),
+    frozen = ("--reference", tmp_path / "reference.1")
+    for stage, family, *more in (
+        ("reference", "gpt2", *REFERENCE),
+        ("predict", "mistral", *SIMPO),
+        ("weak_labels", "opt-350m", *DPO, *frozen),
     ):
-        one, two = (tmp_path / f"{stage}.{ranks}" for ranks in ("one", "two"))
-        run_stage(stage, *settings, *common, "--output", one)
-        said = run_on_two_ranks(warm_process, stage, *settings, *common, "--output", two)
+        model = save_base(tmp_path / f"{family} 0", FAMILIES[family])
+        without_weights = tmp_path / f"{family} 1"
+        shutil.copytree(model, without_weights, ignore=shutil.ignore_patterns("*.safetensors"))
+        words = (stage, *more, *common, "--model", tmp_path / f"{family} {{rank}}", "--output")
+        one, two = (tmp_path / f"{stage}.{ranks}" for ranks in (1, 2))
+        run_stage(*[model if "{rank}" in str(word) else word for word in words], one)
+        said = run_on_two_ranks(warm_process, *words, two)
         assert [status for status, _ in said] == [0, 0], said
         assert one.read_bytes() == two.read_bytes()
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,7 +33,6 @@ from tests.shared.trainings import (
     weights,
     write_pairs,
 )
-from workflow_scripts.core.errors import UserError
 from workflow_scripts.runtime import ranks
 
 pytestmark = pytest.mark.slow
@@ -54,6 +54,13 @@ def arguments(folder, base, pairs, settings, *more, micro_batch):
         *("--micro-batch", micro_batch, "--threads", 1, "--checkpoint", folder / "checkpoint"),
         *("--record", folder / "train.json", "--metrics", folder / "metrics.jsonl", *more),
     ]
+
+
+def only_the_first_can_read(base, folder):
+    """Return the name of a model that is whole for the first rank alone."""
+    shutil.copytree(base, folder / "base 0")
+    shutil.copytree(base, folder / "base 1", ignore=shutil.ignore_patterns("*.safetensors"))
+    return folder / "base {rank}"
 
 
 def test_two_ranks_give_the_weights_of_one_and_stop_together(base, pairs, tmp_path, warm_process):
@@ -79,7 +86,15 @@ def test_two_ranks_give_the_weights_of_one_and_stop_together(base, pairs, tmp_pa
 
     alone = train(one, base, pairs, settings, *more, micro_batch=8)
     said = run_on_two_ranks(
-        warm_process, *arguments(two, base, pairs, settings, *more, micro_batch=1)
+        warm_process,
+        *arguments(
+            two,
+            only_the_first_can_read(base, tmp_path),
+            pairs,
+            settings,
+            *more,
+            micro_batch=1,
+        ),
     )
     assert [status for status, _ in said] == [0, 0], said
     said = run_on_two_ranks(
@@ -105,12 +120,11 @@ def test_two_ranks_give_the_weights_of_one_and_stop_together(base, pairs, tmp_pa
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
 
 
-def test_a_micro_batch_that_ranks_cannot_share_out_is_refused(base, pairs, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(
-        UserError, match="8 on each of 2 ranks does not divide the batch of 8 pairs"
-    ):
-        train(tmp_path, base, pairs, SETTINGS["sft"], micro_batch=8)
+def test_a_micro_batch_that_ranks_cannot_share_out_is_refused(base, pairs, tmp_path, warm_process):
+    argv = arguments(tmp_path, base, pairs, SETTINGS["sft"], micro_batch=8)
+    for status, stderr in run_on_two_ranks(warm_process, *argv):
+        assert status == 1
+        assert "8 on each of 2 ranks does not divide the batch of 8 pairs" in stderr
 
 
 def test_a_process_of_a_slurm_step_finds_its_place(monkeypatch):
@@ -179,7 +193,8 @@ def margins_after(folder, pairs):
 def test_two_ranks_give_the_margins_of_one_whatever_they_share_out(
     more, base, more_pairs, margins_of_one_rank, tmp_path, warm_process
 ):
-    argv = arguments(tmp_path, base, more_pairs, TWENTY_STEPS, *more, micro_batch=1)
+    of_first = only_the_first_can_read(base, tmp_path)
+    argv = arguments(tmp_path, of_first, more_pairs, TWENTY_STEPS, *more, micro_batch=1)
     said = run_on_two_ranks(warm_process, *argv)
     assert [status for status, _ in said] == [0, 0], said
     np.testing.assert_allclose(

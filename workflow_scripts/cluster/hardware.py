@@ -124,7 +124,7 @@ def request(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROW
         offload=layout.offload,
         checkpointing=layout.checkpointing,
         micro_batch=_halved(layout.micro_batch, growth.memory),
-        mem_mb=math.ceil(memory.host(shape, held) / 1e6) << growth.memory,
+        mem_mb=math.ceil(memory.host(shape, held, section.nodes) / 1e6) << growth.memory,
         runtime_min=minutes(config, seconds) << growth.time,
     )
 
@@ -150,7 +150,7 @@ def readout(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROW
         offload=False,
         checkpointing=False,
         micro_batch=_halved(config.execution.micro_batch, growth.memory),
-        mem_mb=math.ceil(memory.host(shape, whole) / 1e6) << growth.memory,
+        mem_mb=math.ceil(memory.host(shape, whole, section.nodes) / 1e6) << growth.memory,
         runtime_min=minutes(config, seconds) << growth.time,
     )
 

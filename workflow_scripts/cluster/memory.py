@@ -209,14 +209,16 @@ def _with_adapters(shape: Shape, layout: Layout, tokens: int) -> Need:
     )
 
 
-def host(shape: Shape, layout: Layout) -> float:
-    """Return the bytes of the host's memory that a training needs on all ranks together.
+def host(shape: Shape, layout: Layout, nodes: int = 1) -> float:
+    """Return the bytes of the hosts' memory that a training needs on all ranks together.
 
-    Every rank reads the whole model before it takes its share; offloading adds the master weights
-    and Adam's moments, once.
+    One rank reads the whole model, and the last of its pieces beside it; the others get theirs on
+    their GPUs. Slurm gives all nodes as much as the one of that rank needs. Offloading adds the
+    master weights and Adam's moments, once.
     """
     process = 4 * GB
-    return layout.ranks * (process + 5.0 * shape.params) + (12.0 * shape.params * layout.offload)
+    whole = nodes * 5.0 * shape.params
+    return layout.ranks * process + whole + 12.0 * shape.params * layout.offload
 
 
 def fits(shape: Shape, layout: Layout, max_length: int, gpu_bytes: float) -> bool:

@@ -1,7 +1,7 @@
 """Load base models and checkpoints, and save checkpoints, as ``save_pretrained`` folders."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -26,6 +26,7 @@ from workflow_scripts.core.errors import UserError, first_line
 from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models import adapters, depth
 from workflow_scripts.models.frozen_features import Features
+from workflow_scripts.models.handing_out import read_by_one
 from workflow_scripts.models.tokenise import TokenSequences
 
 _HEAD = "score.weight"
@@ -107,22 +108,21 @@ def save(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     folder: str,
-    *,
-    in_bfloat16: bool = False,
+    dtype: Literal["bfloat16"] | None = None,
 ) -> None:
     """Write model and tokenizer to ``folder``, whole or not at all: of adapters, them alone.
 
     Args:
-        model: the model, whose own weights are rounded where ``in_bfloat16`` is true.
+        model: the model, whose own weights are rounded to ``dtype``.
         tokenizer: its tokenizer.
         folder: what to write.
-        in_bfloat16: whether weights are stored in bfloat16 rather than as they are.
+        dtype: of what is stored; None for that of the model.
 
     Raises:
         UserError: if they cannot be written, with the bytes that they need.
     """
     hush()
-    if in_bfloat16:
+    if dtype == "bfloat16":
         model.to(torch.bfloat16)  # pyright: ignore[reportArgumentType]
     adapters.settle(model)
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -173,19 +173,24 @@ def _load(
             depth.shorten(config, depth.of_each_kind(config))
         if readout.is_reward:
             config.num_labels = 1
-        architecture = architecture_of(config, readout)
-        loaded: Any = architecture.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            attn_implementation="sdpa" if architecture._supports_sdpa else "eager",
-            use_safetensors=True,
-            output_loading_info=True,
-            local_files_only=True,
+        architecture: Any = architecture_of(config, readout)
+        made: dict[str, Any] = {
+            "config": config,
+            "dtype": torch.float32,
+            "attn_implementation": "sdpa" if architecture._supports_sdpa else "eager",
+        }
+        model, report = read_by_one(
+            lambda: architecture.from_pretrained(
+                folder,
+                **made,
+                use_safetensors=True,
+                output_loading_info=True,
+                local_files_only=True,
+            ),
+            lambda: architecture._from_config(**made),
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, "model", error) from error
-    model, report = loaded
     missing = set(report["missing_keys"]) - may_lack
     if missing:
         raise UserError(

@@ -114,7 +114,6 @@ def run(args: argparse.Namespace) -> None:
             held_out=watched,
         )
         if ranks.is_first():
-            in_bfloat16 = settings.checkpoint_dtype == "bfloat16"
-            checkpoints.save(model, tokenizer, args.checkpoint, in_bfloat16=in_bfloat16)
+            checkpoints.save(model, tokenizer, args.checkpoint, settings.checkpoint_dtype)
             record = telemetry.record(course, settings.content(), len(pairs), args.micro_batch)
             write_json(args.record, record)
