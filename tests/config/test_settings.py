@@ -268,7 +268,9 @@ def test_models_in_bfloat16_are_other_trainings_and_float32_is_in_no_settings():
     cell = matrix.cells(plain)[0]._replace(scenario="dpo", weak="gpt2", strong="gpt2-medium")
     for settings in (
         lambda config: slices.sft(config, "harmlessness", "gpt2", "0"),
-        lambda config: slices.student_sft(config, *cell._replace(conflict="labels")),
+        lambda config: slices.student_sft(
+            config, "harmlessness", "dpo", "gpt2", "gpt2-medium", "labels", "", "0"
+        ),
         lambda config: slices.weak_to_strong(config, cell),
     ):
         before, after = json.loads(settings(plain)), json.loads(settings(stored))

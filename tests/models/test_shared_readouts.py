@@ -32,10 +32,10 @@ def test_two_ranks_share_readouts_out_and_write_the_bytes_of_one(tmp_path, warm_
         model = save_base(tmp_path / f"{family} 0", FAMILIES[family])
         without_weights = tmp_path / f"{family} 1"
         shutil.copytree(model, without_weights, ignore=shutil.ignore_patterns("*.safetensors"))
-        words = (stage, *more, *common, "--model", tmp_path / f"{family} {{rank}}", "--output")
+        words = (*more, *common, "--model", tmp_path / f"{family} {{rank}}", "--output")
         one, two = (tmp_path / f"{stage}.{ranks}" for ranks in (1, 2))
-        run_stage(*[model if "{rank}" in str(word) else word for word in words], one)
-        said = run_on_two_ranks(warm_process, *words, two)
+        run_stage(stage, *[model if "{rank}" in str(word) else word for word in words], one)
+        said = run_on_two_ranks(warm_process, stage, *words, two)
         assert [status for status, _ in said] == [0, 0], said
         assert one.read_bytes() == two.read_bytes()
 
