@@ -33,8 +33,8 @@ def figure_files():
 
 
 def table_files():
-    """Return the report's tables: Markdown in Snakemake's report too, LaTeX next to it."""
+    """Return the report's tables: Markdown in Snakemake's report too, LaTeX and CSV next to it."""
     for name in report_tables.TABLES:
-        markdown, latex = (f"{paths.TABLES}/{name}.{ending}" for ending in ("md", "tex"))
+        markdown, *others = (f"{paths.TABLES}/{name}.{ending}" for ending in ("md", "tex", "csv"))
         yield captioned(markdown, f"table_{name}", "Tables", table=name)
-        yield latex
+        yield from others

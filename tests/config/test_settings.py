@@ -280,3 +280,13 @@ def test_models_in_bfloat16_are_other_trainings_and_float32_is_in_no_settings():
     page = json.loads(slices.page(stored))["training"]
     assert page.pop("checkpoint_dtype") == "bfloat16"
     assert page == json.loads(slices.page(plain))["training"]
+
+
+def test_a_probe_records_of_which_model_its_strong_one_trains_adapters():
+    config = changed("matrix.models", ["gpt2", "gpt2-large", "adapted"])
+    config["models"]["adapted"] = config["models"]["gpt2-large"] | {"lora": {"r": 8}, "gpus": 1}
+    recorded = {
+        cell.strong: json.loads(slices.probe(loaded(config), cell)).get("lora_of")
+        for cell in matrix.cells(loaded(config))
+    }
+    assert recorded == {"gpt2-large": None, "adapted": "gpt2-large"}

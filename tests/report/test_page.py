@@ -15,6 +15,7 @@ from workflow_scripts.core.files import write_table
 from workflow_scripts.report.cell_table import as_table
 from workflow_scripts.report.figure_list import FIGURES, caption
 from workflow_scripts.report.tables import TABLES
+from workflow_scripts.report.written_table import FORMATS
 
 CHROMIUM = shutil.which("chromium")
 SETTINGS = {
@@ -93,6 +94,7 @@ def test_the_page_has_each_claim_figure_and_cell(html):
     assert len(re.findall(r"On this run: (?:holds|does not hold|too little data)", text)) == 4
     assert all(f'id="{name}-harmlessness"' in text for name in FIGURES)
     assert text.count('aria-label="Probe of ') == 24
+    assert "Too little data: no student but the direct one was run" in text
 
 
 @needs_chromium
@@ -173,9 +175,9 @@ def test_only_tables_scroll_sideways_and_figures_fit_their_cards(html, width):
     assert not beyond
 
 
-def test_tables_show_each_cell_in_both_formats(table, tmp_path):
+def test_tables_show_each_cell_in_all_formats(table, tmp_path):
     run_stage("tables", "--cells", table, "--output", tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2 * len(TABLES)
+    assert len(list(tmp_path.iterdir())) == len(FORMATS) * len(TABLES)
     rows = pq.read_table(table).to_pylist()
     of_cell = next(
         row
@@ -211,6 +213,8 @@ def test_variants_stand_beside_their_direct_students(table, tmp_path):
     columns = as_table(numbers).to_pydict() | names
     write_table(tmp_path / "cells.parquet", pa.table(columns))
     run_stage("tables", "--cells", tmp_path / "cells.parquet", "--output", tmp_path)
+    compared = (tmp_path / "mitigations.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[1] for line in compared] == ["direct", *changed]
     for name in ("bootstrapping", "high_confidence"):
         body = (tmp_path / f"{name}.md").read_text().splitlines()[4:]
         assert len(body) == 2  # one a scenario

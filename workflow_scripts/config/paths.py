@@ -70,7 +70,7 @@ FILES = (
     *(f"{INSPECTION}.html", f"{INSPECTION}.parquet"),
     *(CELLS, RELIABILITY, f"{REPORT}/cells.csv", f"{REPORT}/aggregated.csv"),
     *(f"{FIGURES}/{{figure}}_{{target}}.{ending}" for ending in ("svg", "png")),
-    *(f"{TABLES}/{{table}}.{ending}" for ending in ("md", "tex")),
+    *(f"{TABLES}/{{table}}.{ending}" for ending in ("md", "tex", "csv")),
     f"{REPORT}/index.html",
     NAMES,
 )

@@ -202,6 +202,7 @@ class ProbeSettings(StageSettings):
         filter: of its student; absent for the direct one, as are the next two.
         through: likewise.
         student_settings: what the student's kind adds; absent for labels alone.
+        lora_of: the model that is as the strong one, but without its adapters, if there is one.
         beta: scales margins to confidences, None for 1.
         compat: the switches on which the margins depend, for the record.
     """
@@ -220,6 +221,7 @@ class ProbeSettings(StageSettings):
     resamples: Annotated[int, Field(ge=100)]
     interval: Share
     linear_probe: bool | None = None
+    lora_of: str | None = None
     filter: float | None = None
     through: Sequence[str] | None = None
     student_settings: dict[str, Any] | None = None

@@ -59,7 +59,7 @@ def as_table(rows: Sequence[CellRow]) -> "pa.Table":
     import pyarrow as pa
 
     types = (
-        dict.fromkeys((*GROUP, "through", "probe", "length_rule"), pa.string())
+        dict.fromkeys((*GROUP, "through", "kind", "lora_of", "probe", "length_rule"), pa.string())
         | dict.fromkeys(("seed", "pairs", "groups", "repeats_deceived", "repeats_both"), pa.int64())
         | {influences_of(name): pa.list_(pa.float64()) for name in INFLUENCES}
     )

@@ -120,6 +120,8 @@ def cell_row(probe: Mapping[str, Any]) -> dict[str, Any]:
     row |= {
         "through": ", ".join(probe["settings"].get("through", ())),
         "filter": probe["settings"].get("filter"),
+        "kind": probe["settings"].get("student_settings", {}).get("kind", ""),
+        "lora_of": probe["settings"].get("lora_of", ""),
     }
     row |= {"pairs": probe["pairs"], "groups": probe["groups"], "threshold": main["threshold"]}
     for part in ("accuracy", "performance_gap_recovered", "conflict_tax"):

@@ -25,14 +25,13 @@ from workflow_scripts.report.cells import (
     REPEATED_P_VALUE,
     SCORE,
     CellRow,
-    influences_of,
 )
 from workflow_scripts.report.p_values import holm, larger_p, written
 from workflow_scripts.report.replication import (
     CellStatistic,
     Estimate,
+    difference,
     estimate,
-    influences,
     mean,
     mean_over_seeds,
 )
@@ -177,7 +176,7 @@ def bootstrapping_mitigates(rows: Sequence[CellRow]) -> Claim:
     """Test whether the excess is lower when intermediate models pass the supervision on."""
     pairs = matched(bootstrapped(conflicting(rows)), rows)
     changes = [
-        _reduction(variant, counterpart)
+        difference(counterpart, variant, PARTS)
         for variant, counterpart in pairs
         if all(row[part] is not None for row in (variant, counterpart) for part in PARTS)
     ]
@@ -280,17 +279,6 @@ def _slope_of(column: str) -> CellStatistic:
 
 def _mean_of(column: str) -> CellStatistic:
     return lambda cells: mean(row[column] for row in cells) if cells else None
-
-
-def _reduction(variant: CellRow, counterpart: CellRow) -> CellRow:
-    """Return a cell's reductions, with each group's influence on them."""
-    reduced = dict(variant)
-    for part in PARTS:
-        reduced[part] = counterpart[part] - variant[part]
-    for part in (SCORE, BLIND):
-        first, second = (influences(row, part) for row in (counterpart, variant))
-        reduced[influences_of(part)] = None if first is None or second is None else first - second
-    return reduced
 
 
 def _counted(

@@ -23,6 +23,7 @@ from workflow_scripts.report.cells import (
 )
 from workflow_scripts.report.claims import claims
 from workflow_scripts.report.figure_list import FIGURES, caption
+from workflow_scripts.report.mitigations import mitigations
 from workflow_scripts.report.p_values import ADJUSTED, written
 from workflow_scripts.report.replication import LEAST_MODELS, LEAST_SEEDS
 from workflow_scripts.report.selection import conflicting, direct
@@ -100,6 +101,7 @@ def page(
         settings=settings,
         targets=[_target(name, rows, figures) for name in settings["matrix"]["targets"]],
         table=[_table_row(row, shown, place) for row in rows],
+        mitigations=mitigations(rows),
         at_once=AT_ONCE,
         score=list(NUMBERS).index("deception_score"),
         headings=shown.values(),

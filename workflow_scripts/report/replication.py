@@ -114,6 +114,16 @@ def influences(row: CellRow, column: str) -> Influences | None:
     return None if score is None or blind is None else score - blind
 
 
+def difference(first: CellRow, second: CellRow, columns: Iterable[str]) -> CellRow:
+    """Return one row's columns less another's, with each group's influence on DS's and b's."""
+    less = {**first, **{column: first[column] - second[column] for column in columns}}
+    for column in (SCORE, BLIND):
+        of_first, of_second = (influences(row, column) for row in (first, second))
+        known = None if of_first is None or of_second is None else of_first - of_second
+        less[influences_of(column)] = known
+    return less
+
+
 def error_of(moved: Influences) -> float:
     """Return a figure's standard error over groups, from how much each group moves it."""
     groups = int(np.count_nonzero(moved))

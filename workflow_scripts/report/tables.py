@@ -1,7 +1,6 @@
-"""The paper's tables, in Markdown and LaTeX, from the table of cells."""
+"""The report's tables, from the table of cells."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from workflow_scripts.measures.intervals import t_interval
@@ -17,6 +16,7 @@ from workflow_scripts.report.cells import (
     CellRow,
     interval_text,
 )
+from workflow_scripts.report.mitigations import mitigations
 from workflow_scripts.report.over_seeds import over_seeds
 from workflow_scripts.report.p_values import ADJUSTED, written
 from workflow_scripts.report.selection import (
@@ -28,31 +28,12 @@ from workflow_scripts.report.selection import (
     matched,
     ordered_pairs,
 )
+from workflow_scripts.report.written_table import ABSENT, WrittenTable
 
-ABSENT = "-"
 CELL = ("target", "scenario", "weak", "strong", "conflict")
 
 
-@dataclass(frozen=True)
-class PaperTable:
-    """A table as both formats write it.
-
-    Attributes:
-        title: what it shows, with units.
-        header: headings; the first ``names`` columns are text, the others numbers.
-        names: how many columns name a row.
-        body: its rows, as text.
-        without: why there is no row; shown where there is none.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    names: int
-    body: tuple[tuple[str, ...], ...]
-    without: str
-
-
-def accuracies(rows: Sequence[CellRow]) -> PaperTable:
+def accuracies(rows: Sequence[CellRow]) -> WrittenTable:
     """Return the accuracies of the ceilings and of the student under each conflict."""
     return _by_conflict(
         direct(rows),
@@ -64,7 +45,7 @@ def accuracies(rows: Sequence[CellRow]) -> PaperTable:
     )
 
 
-def conflict_tax(rows: Sequence[CellRow]) -> PaperTable:
+def conflict_tax(rows: Sequence[CellRow]) -> WrittenTable:
     """Return the share of test pairs that each conflict cost."""
     return _by_conflict(
         conflicting(direct(rows)),
@@ -74,7 +55,7 @@ def conflict_tax(rows: Sequence[CellRow]) -> PaperTable:
     )
 
 
-def deception_score(rows: Sequence[CellRow]) -> PaperTable:
+def deception_score(rows: Sequence[CellRow]) -> WrittenTable:
     """Return the deception score under each conflict, with its interval."""
     return _by_conflict(
         conflicting(direct(rows)),
@@ -84,7 +65,7 @@ def deception_score(rows: Sequence[CellRow]) -> PaperTable:
     )
 
 
-def excess_deception(rows: Sequence[CellRow]) -> PaperTable:
+def excess_deception(rows: Sequence[CellRow]) -> WrittenTable:
     """Return each cell's DS, what a blind tax has of it, the excess, the placebo's and p-values."""
     tested = [row for row in conflicting(direct(rows)) if row[P_VALUE] is not None]
     body = tuple(
@@ -107,7 +88,7 @@ def excess_deception(rows: Sequence[CellRow]) -> PaperTable:
         *(*CELL, "seed", "n", "groups", "DS", "b", "excess", "placebo"),
         *("p blind", "p stratified", "p placebo", "adjusted p"),
     )
-    return PaperTable(
+    return WrittenTable(
         "Deception in excess of b, the deception score of a tax that falls blindly within strata "
         "of margin and length; n test pairs in as many groups; placebo: the excess of a second "
         "student without conflict; adjusted p by Benjamini and Hochberg over the target's cells",
@@ -118,7 +99,7 @@ def excess_deception(rows: Sequence[CellRow]) -> PaperTable:
     )
 
 
-def bootstrapping(rows: Sequence[CellRow]) -> PaperTable:
+def bootstrapping(rows: Sequence[CellRow]) -> WrittenTable:
     """Return the deception score of bootstrapped students next to that of direct ones."""
     return _next_to_direct(
         bootstrapped(rows),
@@ -129,7 +110,7 @@ def bootstrapping(rows: Sequence[CellRow]) -> PaperTable:
     )
 
 
-def high_confidence_labels(rows: Sequence[CellRow]) -> PaperTable:
+def high_confidence_labels(rows: Sequence[CellRow]) -> WrittenTable:
     """Return the deception score of students of confident labels next to that of direct ones."""
     return _next_to_direct(
         high_confidence(rows),
@@ -140,45 +121,16 @@ def high_confidence_labels(rows: Sequence[CellRow]) -> PaperTable:
     )
 
 
-TABLES: dict[str, Callable[[Sequence[CellRow]], PaperTable]] = {
+TABLES: dict[str, Callable[[Sequence[CellRow]], WrittenTable]] = {
     "accuracies": accuracies,
     "conflict_tax": conflict_tax,
     "deception_score": deception_score,
     "excess_deception": excess_deception,
     "bootstrapping": bootstrapping,
     "high_confidence": high_confidence_labels,
+    "mitigations": mitigations,
 }
-
-
-def markdown(table: PaperTable) -> str:
-    """Return a table as Markdown."""
-    if not table.body:
-        return f"**{table.title}**\n\nToo little data: {table.without}.\n"
-    rule = ["---"] * table.names + ["---:"] * (len(table.header) - table.names)
-    lines = [" | ".join(row).replace("\n", " ") for row in (table.header, rule, *table.body)]
-    return f"**{table.title}**\n\n" + "".join(f"| {line} |\n" for line in lines)
-
-
-def latex(table: PaperTable) -> str:
-    """Return a table as LaTeX (package booktabs)."""
-    if not table.body:
-        return f"% {table.title}\nToo little data: {_escaped(table.without)}.\n"
-    columns = "l" * table.names + "r" * (len(table.header) - table.names)
-    header, *body = (" & ".join(map(_escaped, row)) + r" \\" for row in (table.header, *table.body))
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{_escaped(table.title)}}}",
-        r"\centering",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        header,
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+"""Each table's name and what makes it, from the table of cells."""
 
 
 def _by_conflict(
@@ -187,7 +139,7 @@ def _by_conflict(
     column: str,
     write: Callable[[Sequence[CellRow], str], str],
     ceilings: bool = False,
-) -> PaperTable:
+) -> WrittenTable:
     conflicts = distinct(rows, "conflict")
     sides = ("weak", "strong") if ceilings else ()
     body = []
@@ -203,7 +155,7 @@ def _by_conflict(
     header = ("target", "scenario", "weak", "strong", *conflicts)
     if ceilings:
         header = (*header[:4], "weak ceiling", *conflicts, "strong ceiling", "length alone")
-    return PaperTable(title, header, 4, tuple(body), "no cell with a conflict was run")
+    return WrittenTable(title, header, 4, tuple(body), "no cell with a conflict was run")
 
 
 def _pairs(rows: Sequence[CellRow]) -> Iterable[tuple[tuple[str, ...], list[CellRow]]]:
@@ -222,7 +174,7 @@ def _pairs(rows: Sequence[CellRow]) -> Iterable[tuple[tuple[str, ...], list[Cell
 
 def _next_to_direct(
     variants: Sequence[CellRow], rows: Sequence[CellRow], title: str, kind: str, without: str
-) -> PaperTable:
+) -> WrittenTable:
     groups: dict[tuple[Any, ...], list[tuple[CellRow, CellRow]]] = {}
     for variant, counterpart in matched(conflicting(variants), rows):
         cell = tuple(variant[name] for name in (*GROUP, kind))
@@ -243,7 +195,7 @@ def _next_to_direct(
             )
         )
     header = (*GROUP, kind, "direct", "variant", "change")
-    return PaperTable(title, header, len(GROUP) + 1, tuple(body), without)
+    return WrittenTable(title, header, len(GROUP) + 1, tuple(body), without)
 
 
 def _once_a_seed(rows: Iterable[CellRow]) -> list[CellRow]:
@@ -275,15 +227,3 @@ def _signed(changes: Sequence[CellRow]) -> str:
     if mean is None:
         return ABSENT
     return f"{mean:+z.2f}" + ("" if low is None else f" ± {mean - low:.2f}")
-
-
-def _escaped(text: str) -> str:
-    for plain, escaped in {
-        "&": r"\&",
-        "%": r"\%",
-        "_": r"\_",
-        "±": r"$\pm$",
-        "→": r"$\to$",
-    }.items():
-        text = text.replace(plain, escaped)
-    return text

@@ -257,6 +257,7 @@ def probe(config: Config, cell: Cell) -> str:
         beta=method.confidence_scale,
         compat=_compat(config, quirks),
         **_apart(method, student),
+        **_without_adapters(config, cell.strong),
         **config.probe.model_dump(),
     ).text()
 
@@ -269,6 +270,19 @@ def _apart(method: Scenario, student: Student) -> dict[str, Any]:
     if more := student.model_dump(mode="json", exclude={"name", "filter", "through"}):
         apart["student_settings"] = more
     return apart
+
+
+def _without_adapters(config: Config, strong: str) -> dict[str, str]:
+    """Return, for a probe's record, the model that ``strong`` is but for its adapters."""
+    besides = {"lora", "learning_rates", *EXECUTION_KNOBS}
+    adapted = config.models[strong].model_dump(exclude=besides)
+    whole = [
+        name
+        for name in config.matrix.trained_models
+        if not config.models[name].lora
+        and config.models[name].model_dump(exclude=besides) == adapted
+    ]
+    return {"lora_of": whole[0]} if config.models[strong].lora and whole else {}
 
 
 def page(config: Config) -> str:

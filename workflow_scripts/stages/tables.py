@@ -1,11 +1,12 @@
-"""The paper's tables, in Markdown and LaTeX, from the table of cells."""
+"""The report's tables, in Markdown, LaTeX and CSV, from the table of cells."""
 
 import argparse
 from pathlib import Path
 
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.report.cell_table import read_cells
-from workflow_scripts.report.tables import TABLES, latex, markdown
+from workflow_scripts.report.tables import TABLES
+from workflow_scripts.report.written_table import FORMATS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write {table}.md and {table}.tex for each of `TABLES`.
+    """Write each of `TABLES` in each of `FORMATS`, as {table}.{ending}.
 
     Raises:
         UserError: if the table of cells cannot be read.
@@ -23,6 +24,6 @@ def run(args: argparse.Namespace) -> None:
     rows = read_cells(args.cells)
     for name, make in TABLES.items():
         table = make(rows)
-        for suffix, write in (("md", markdown), ("tex", latex)):
-            with atomic_path(args.output / f"{name}.{suffix}") as partial:
+        for ending, write in FORMATS.items():
+            with atomic_path(args.output / f"{name}.{ending}") as partial:
                 partial.write_text(write(table), encoding="utf-8")
