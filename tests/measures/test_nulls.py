@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import hypergeom
 
 from workflow_scripts.measures.deception import MODELS, Outcomes
 from workflow_scripts.measures.excess import excess, nulls, whole_tallies
@@ -22,17 +23,26 @@ def one(groups):
     return np.zeros(groups, dtype=np.int64)
 
 
-def test_stratified_blind_is_the_blind_share_of_each_stratum_as_often_as_it_is_taxed():
-    # Stratum 0: 1 of 4 in the quadrant, 2 taxed. Stratum 1: 3 of 4 in the quadrant, 1 taxed.
-    found = tally((2, 1, 1, 1), (2, 0, 1, 0), (2, 2, 1, 1), (2, 1, 0, 0))
-    stratum = np.array([0, 0, 1, 1])
-    assert stratified_blind(found, stratum).value == pytest.approx((2 * 1 / 4 + 1 * 3 / 4) / 3)
+def test_stratified_blind_is_the_share_of_the_other_groups_of_each_taxed_ones_stratum():
+    # Stratum 0: its first two groups are taxed; of the other three of each, 0 and 1 of 6 and 7
+    # right pairs are in the quadrant. Stratum 1: its first group is taxed; 1 of 4.
+    found = tally(
+        (2, 1, 1, 1),
+        (1, 0, 1, 0),
+        (2, 0, 0, 0),
+        (3, 0, 0, 0),
+        (2, 2, 1, 1),
+        (2, 1, 0, 0),
+        (2, 0, 0, 0),
+    )
+    stratum = np.array([0, 0, 0, 0, 1, 1, 1])
+    assert stratified_blind(found, stratum).value == pytest.approx((0 + 1 / 7 + 1 / 4) / 3)
     beyond = excess(found, stratum)
     assert beyond is not None
-    assert beyond.value == pytest.approx(2 / 3 - (2 / 4 + 3 / 4) / 3)
+    assert beyond.value == pytest.approx(2 / 3 - (1 / 7 + 1 / 4) / 3)
     # Influences are the derivative of a figure by each group's weight.
-    for group in range(4):
-        weights = np.ones(4)
+    for group in range(7):
+        weights = np.ones(7)
         weights[group] += 1e-6
         moved = excess(Tally(*(part * weights for part in vars(found).values())), stratum)
         assert moved is not None
@@ -40,13 +50,27 @@ def test_stratified_blind_is_the_blind_share_of_each_stratum_as_often_as_it_is_t
         assert slope == pytest.approx(beyond.influences[group], abs=1e-5)
 
 
-def test_one_stratum_is_the_blind_null():
-    found = tally((1, 1, 1, 1), (1, 0, 1, 0), (1, 1, 0, 0), (1, 0, 0, 0), (1, 0, 0, 0))
-    stratified = stratified_blind(found, one(5))
-    assert stratified.value == found.blind.value == 2 / 5
-    beyond = excess(found, one(5))
+def test_a_group_that_is_alone_in_its_stratum_has_no_excess():
+    found = tally((2, 2, 1, 1), (2, 0, 1, 0), (2, 1, 0, 0))
+    beyond = excess(found, np.array([0, 1, 1]))
     assert beyond is not None
-    assert beyond.influences == pytest.approx(found.score.influences - found.blind.influences)
+    # The second group's tax is compared with the third group.
+    assert beyond.value == pytest.approx(1 / 2 - (1 + 1 / 2) / 2)
+
+
+def test_a_planted_excess_is_not_hidden_by_few_groups_of_a_stratum():
+    """With the taxed groups among those they are compared with, a tenth of it would be."""
+    generator = np.random.default_rng(0)
+    beyond_blind, all_taxed = 0.0, 0.0
+    for _ in range(2000):
+        inside = (generator.random(10) < 0.5).astype(float)
+        # Half of the groups in the quadrant are taxed, none of the others.
+        taxed = inside * (generator.random(10) < 0.5)
+        beyond = excess(Tally(np.ones(10), inside, taxed, taxed * inside), one(10))
+        if beyond is not None:
+            beyond_blind += taxed.sum() * beyond.value
+            all_taxed += taxed.sum()
+    assert beyond_blind / all_taxed == pytest.approx(0.5, abs=0.02)
 
 
 def test_strata_are_of_groups_alike_in_margin_and_in_length():
@@ -62,13 +86,12 @@ def test_strata_are_of_groups_alike_in_margin_and_in_length():
 
 
 @pytest.mark.parametrize(("right", "marked", "taxed", "both"), [(30, 10, 8, 5), (12, 6, 4, 4)])
-def test_p_of_single_pairs_is_the_share_of_all_permutations(right, marked, taxed, both):
+def test_p_of_single_pairs_is_the_share_of_all_permutations_with_ties_as_halves(
+    right, marked, taxed, both
+):
     """The number of marked pairs among those drawn is hypergeometric."""
-    ways = [
-        math.comb(marked, number) * math.comb(right - marked, taxed - number)
-        for number in range(both, min(marked, taxed) + 1)
-    ]
-    exact = sum(ways) / math.comb(right, taxed)
+    table = (right, marked, taxed)
+    exact = float(hypergeom.sf(both, *table) + hypergeom.pmf(both, *table) / 2)
     rows = [(1, 1, 1, 1)] * both + [(1, 0, 1, 0)] * (taxed - both)
     rows += [(1, 1, 0, 0)] * (marked - both) + [(1, 0, 0, 0)] * (right - marked - taxed + both)
     (found,) = p_values([tally(*rows)], one(right), 20_000, np.random.default_rng(0))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workflow_scripts.measures.deception import DECEPTIVE, Outcomes, conflict_tax, quadrant_masks
-from workflow_scripts.measures.intervals import Bounded, Difference, Scaled
+from workflow_scripts.measures.intervals import Bounded, Difference, Product
 from workflow_scripts.measures.nulls import Tally, strata, stratified_blind
 from workflow_scripts.measures.resampling import group_sums
 from workflow_scripts.measures.statistic import Array, Statistic
@@ -162,5 +162,7 @@ def _beyond_placebo(own: Tally, placebo: Tally, stratum: Groups) -> Difference |
     beyond, of_placebo = excess(own, stratum), excess(placebo, stratum)
     if beyond is None or of_placebo is None:
         return beyond
-    taxed_for_one = float(placebo.taxed.sum() / own.taxed.sum())
-    return Difference(beyond, Scaled(of_placebo, taxed_for_one), -math.inf, math.inf)
+    total = own.taxed.sum()
+    taxed_for_one = float(placebo.taxed.sum() / total)
+    moved = (placebo.taxed - taxed_for_one * own.taxed) / total
+    return Difference(beyond, Product(of_placebo, taxed_for_one, moved), -math.inf, math.inf)

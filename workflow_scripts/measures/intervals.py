@@ -5,8 +5,9 @@ deceptive has all deceptive again: the percentile interval is the single point 1
 docs/calibration.md has the measurements.
 
 Pairs of one group are alike, so a share of n pairs tells as much as one of fewer independent pairs:
-n over the design effect (Kish 1965). An interval takes that effective number in n's place, as
-Korn and Graubard (1998, Survey Methodology 24, 193-201) do.
+n over the design effect (Kish 1965). An interval takes that effective number in n's place, and the
+quantile of a t with a degree of freedom fewer than groups in a normal one's, as Korn and Graubard
+(1998, Survey Methodology 24, 193-201) do.
 
 Two figures are compared by the method of variance estimates recovery (MOVER; Zou and Donner 2008,
 Donner and Zou 2012): how far a figure is from an end of its own interval stands for its error
@@ -36,6 +37,9 @@ Few groups say little of it. With these, intervals cover about as often as they 
 three groups on (docs/calibration.md).
 """
 
+UNBOUNDED = 1e6
+"""A quantile with which an interval of a share is all of 0 to 1, but for rounding."""
+
 
 class Bounded(Protocol):
     """A figure with an interval, to be compared with another."""
@@ -64,12 +68,14 @@ class Proportion:
         of: among how many; with none, the share has an interval but no value.
         effective: as how many independent pairs they count; all of them unless given.
         influences: of each group; needed only where the share is compared with another.
+        freedom: degrees of freedom of the effective number; None where that is known.
     """
 
     number: float
     of: float
     effective: float | None = None
     influences: Influences = field(default_factory=lambda: np.zeros(0))
+    freedom: int | None = None
 
     @classmethod
     def of_groups(cls, numbers: Influences, sizes: Influences) -> "Proportion":
@@ -83,7 +89,9 @@ class Proportion:
         if of <= 0:
             return cls(number, of, 0.0, np.zeros_like(numbers))
         residuals = numbers - number / of * sizes
-        return cls(number, of, of / design_effect(residuals, sizes, number / of), residuals / of)
+        effect = design_effect(residuals, sizes, number / of)
+        freedom = None if effect == 1 else int(np.count_nonzero(sizes)) - 1
+        return cls(number, of, of / effect, residuals / of, freedom)
 
     @property
     def value(self) -> float:
@@ -99,7 +107,8 @@ class Proportion:
         """Return the score interval (Wilson 1927) of the effective number of pairs."""
         if self.of <= 0:
             return 0.0, 1.0
-        return wilson(self.value, self.of if self.effective is None else self.effective, level)
+        effective = self.of if self.effective is None else self.effective
+        return wilson(self.value, effective, level, self.freedom)
 
     def count_interval(self, level: float) -> Bounds:
         """Return the interval of the number of marks, were as many pairs drawn again."""
@@ -107,9 +116,16 @@ class Proportion:
         return self.of * low, self.of * high
 
 
-def wilson(value: float, number: float, level: float) -> Bounds:
-    """Return the score interval of a share ``value`` of ``number`` independent pairs."""
-    z = NormalDist().inv_cdf((1 + level) / 2)
+def wilson(value: float, number: float, level: float, freedom: int | None = None) -> Bounds:
+    """Return the score interval of a share ``value`` of ``number`` independent pairs.
+
+    Args:
+        value: the share.
+        number: as how many independent pairs its own count.
+        level: coverage, such as 0.95.
+        freedom: degrees of freedom of that number; None where it is known.
+    """
+    z = _quantile((1 + level) / 2, freedom)
     weight = z**2 / number
     centre = (value + weight / 2) / (1 + weight)
     spread = max(value * (1 - value), 0.0) / number + weight / (4 * number)
@@ -118,12 +134,21 @@ def wilson(value: float, number: float, level: float) -> Bounds:
     return min(max(centre - half, 0.0), value), max(min(centre + half, 1.0), value)
 
 
+def _quantile(probability: float, freedom: int | None) -> float:
+    """Return a quantile, normal or of t; without a degree of freedom, a very large one."""
+    if freedom is None:
+        return NormalDist().inv_cdf(probability)
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, probability)) if freedom > 0 else UNBOUNDED
+
+
 def design_effect(residuals: Influences, sizes: Influences, value: float) -> float:
     """Return how many times as large a share's variance is as that of independent pairs.
 
     It is 1 for groups of one, and 1 + (size - 1) * likeness otherwise. The likeness is estimated
-    from the groups' residuals, between 0 and 1, with `PRIOR_GROUPS` groups of equal pairs among
-    them; it is 1 where no pair or every pair bears the mark.
+    from the groups' residuals, with `PRIOR_GROUPS` groups of equal pairs among them; it is 1 where
+    no pair or every pair bears the mark, and above 1 where large groups differ from small ones.
 
     Args:
         residuals: each group's number of marks less what the share expects, shape (groups,).
@@ -141,7 +166,7 @@ def design_effect(residuals: Influences, sizes: Influences, value: float) -> flo
     if independent > 0 and groups > 1 and pairs > 1:
         found = float((residuals**2).sum()) * groups / (groups - 1)
         likeness = (found / (independent * pairs / (pairs - 1)) - 1) / (size - 1)
-    likeness = (min(max(likeness, 0.0), 1.0) * groups + PRIOR_GROUPS) / (groups + PRIOR_GROUPS)
+    likeness = (max(likeness, 0.0) * groups + PRIOR_GROUPS) / (groups + PRIOR_GROUPS)
     return 1 + (size - 1) * likeness
 
 
@@ -153,31 +178,35 @@ def correlation(first: Bounded, second: Bounded) -> float:
 
 
 @dataclass(frozen=True)
-class Scaled:
-    """A figure times a number that is not negative.
+class Product:
+    """A figure times a ratio of counts of the same groups.
 
     Attributes:
         figure: the figure.
-        factor: the number.
+        ratio: of the counts, not negative.
+        moved: how much each group moves the ratio, shape (groups,).
     """
 
     figure: Bounded
-    factor: float
+    ratio: float
+    moved: Influences
 
     @property
     def value(self) -> float:
         """The product itself."""
-        return self.factor * self.figure.value
+        return self.ratio * self.figure.value
 
     @property
     def influences(self) -> Influences:
-        """How much each group moves it, the number being given."""
-        return self.factor * self.figure.influences
+        """How much each group moves it."""
+        return self.ratio * self.figure.influences + self.figure.value * self.moved
 
     def interval(self, level: float) -> Bounds:
-        """Return the ends of its interval."""
-        low, high = self.figure.interval(level)
-        return self.factor * low, self.factor * high
+        """Return the ends of its interval, from the figure's own and a normal one of the ratio."""
+        below, above = (self.ratio * error for error in _errors(self.figure, level))
+        z = NormalDist().inv_cdf((1 + level) / 2)
+        of_ratio = z * self.figure.value * math.sqrt(float(self.moved @ self.moved))
+        return self.value - math.hypot(below, of_ratio), self.value + math.hypot(above, of_ratio)
 
 
 @dataclass(frozen=True)
