@@ -11,16 +11,17 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: env
 	$(SNAKEMAKE) --profile profiles/demo
 
-# A worker more than two cores have: one of them mostly waits for Slurm. Tests come in the order of
-# tests/conftest.py, and those of a group to one worker.
-IN_PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
+# Tests come in the order of tests/conftest.py, and those of a group to one worker.
+IN_PARALLEL := --dist loadgroup --no-loadscope-reorder
 
+# A worker more than two cores have: one of them mostly waits for Slurm.
 test: env
-	.venv/bin/python -m pytest $(IN_PARALLEL)
+	.venv/bin/python -m pytest -n 3 $(IN_PARALLEL)
 
-# For daily work: all but the tests that run the workflow, a cluster or several processes.
+# For daily work: all but the tests that run the workflow, a cluster or several processes, or read
+# all published pairs.
 test-fast: env
-	.venv/bin/python -m pytest $(IN_PARALLEL) -m "not slow"
+	.venv/bin/python -m pytest -n 2 $(IN_PARALLEL) -m "not slow"
 
 lint: env
 	.venv/bin/ruff check .

@@ -33,7 +33,7 @@ rule all:
         # Listed explicitly: Snakemake does not recreate a missing intermediate file while the report
         # exists.
         beside_checkpoints("predictions.parquet"),
-        rules.cells.input.probes,
+        probes_of_cells,
         collect(rules.figures.output, target=EXPERIMENT.matrix.targets),
     message:
         "All cells and their report"
@@ -49,6 +49,7 @@ onstart:
         attempts.forget()
     if not is_command():
         check_gpus()
+        write_names()
     if workflow.local_exec and not is_command() and not silent:
         job_progress.show(logger)
     # A cluster's jobs are processes of their own, on their own nodes.

@@ -1,33 +1,13 @@
 localrules:
-    names_of_files,
     cells,
     tables,
     figures,
     page,
 
 
-# The names of thousands of cells' files are more than a command may hold.
-rule names_of_files:
-    output:
-        probes=paths.NAMES.format(names="probes"),
-        records=paths.NAMES.format(names="trainings"),
-    log:
-        f"{paths.LOGS}/names_of_files.log",
-    params:
-        probes=[paths.PROBE.format(**cell._asdict()) for cell in CELLS],
-        records=beside_checkpoints("train.json"),
-    message:
-        "List the files of all cells"
-    run:
-        for name, path in output.items():
-            Path(path).write_text("\n".join(params[name]))
-
-
 rule cells:
     input:
-        # A path: next to a rule's output Snakemake would hash the list once for each of its files.
-        names=paths.NAMES.format(names="probes"),
-        probes=rules.names_of_files.params.probes,
+        probes=probes_of_cells,
     output:
         csv=captioned(f"{paths.REPORT}/cells.csv", "cells", "Tables", table="cells"),
         parquet=paths.CELLS,
@@ -41,10 +21,11 @@ rule cells:
         "../envs/analysis.yaml"
     params:
         code=CODE.digest("cells"),
+        names=paths.NAMES.format(names="probes"),
     message:
         "Make the table of all cells"
     shell:
-        "python -m workflow_scripts cells --code {params.code:q} --probes @{input.names:q} "
+        "python -m workflow_scripts cells --code {params.code:q} --probes @{params.names:q} "
         "--csv {output.csv:q} --parquet {output.parquet:q} --aggregated {output.aggregated:q} "
         "--reliability {output.reliability:q} 2> {log:q}"
 
@@ -98,8 +79,7 @@ rule page:
             target=EXPERIMENT.matrix.targets,
         ),
         data=collect(paths.DATA_REPORT, target=EXPERIMENT.matrix.targets),
-        names=rules.names_of_files.output.records,
-        records=beside_checkpoints("train.json"),
+        records=records_of_trainings,
     output:
         captioned(f"{paths.REPORT}/index.html", "page", "Report", page="claims, cells, figures"),
     log:
@@ -108,6 +88,7 @@ rule page:
         "../envs/analysis.yaml"
     params:
         code=CODE.digest("page"),
+        names=paths.NAMES.format(names="trainings"),
         settings=slices.page(EXPERIMENT),
         folder=lambda wildcards, input: os.path.dirname(input.figures[0]),
     message:
@@ -115,4 +96,4 @@ rule page:
     shell:
         "python -m workflow_scripts page --code {params.code:q} --settings {params.settings:q} "
         "--cells {input.cells:q} --data {input.data:q} "
-        "--records @{input.names:q} --figures {params.folder:q} --output {output:q} 2> {log:q}"
+        "--records @{params.names:q} --figures {params.folder:q} --output {output:q} 2> {log:q}"

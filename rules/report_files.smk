@@ -19,6 +19,22 @@ def beside_checkpoints(name):
     return files
 
 
+def probes_of_cells(_):
+    """Return the probe of every cell."""
+    return [paths.PROBE.format(**cell._asdict()) for cell in CELLS]
+
+
+records_of_trainings = beside_checkpoints("train.json")
+
+
+def write_names():
+    """List all probes and records in files: they are more than a command may hold."""
+    for name, files in {"probes": probes_of_cells, "trainings": records_of_trainings}.items():
+        listed = Path(paths.NAMES.format(names=name))
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        listed.write_text("\n".join(files(None)))
+
+
 def captioned(path, caption, category, **labels):
     """Return an output that `snakemake --report` shows."""
     return report(path, caption=f"captions/{caption}.rst", category=category, labels=labels)

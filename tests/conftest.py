@@ -25,11 +25,12 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep both of two workers busy to the end: what takes minutes comes first.
 
-    Quick tests of a module go to one worker, since they share what they are given.
+    Quick tests of a module go to one worker, since they share what they are given, where they
+    name no other group.
     """
     items.sort(key=lambda item: (not is_slow(item), "slurm" not in item.path.parts))
     for item in items:
-        if not is_slow(item):
+        if item.get_closest_marker("xdist_group") is None and not is_slow(item):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 

@@ -1,10 +1,10 @@
-"""What the report's tests share: 24 probes and the table of their cells."""
+"""What the report's tests share: 24 probes, the table of their cells and its figures."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.shared.probes import write_cells, write_probe
+from tests.shared.probes import draw, write_cells, write_probe
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +24,11 @@ def probes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def table(probes: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the table of their cells, next to its other formats."""
     return write_cells(tmp_path_factory.mktemp("cells"), probes)
+
+
+@pytest.fixture(scope="session")
+def drawn(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of all figures, drawn once."""
+    folder = tmp_path_factory.mktemp("drawn")
+    draw(table, table, folder)
+    return folder

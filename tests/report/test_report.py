@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.shared.probes import write_cells
+from tests.shared.probes import draw, write_cells
 from tests.shared.stages import run_stage
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_table
@@ -37,6 +37,9 @@ from workflow_scripts.report.figures import (
 )
 from workflow_scripts.report.specifications import specifications
 from workflow_scripts.report.summary import Console, Summary
+
+# With the page: both read figures that are drawn once.
+pytestmark = pytest.mark.xdist_group("figures")
 
 
 def read_csv(path):
@@ -152,27 +155,19 @@ def test_a_file_that_is_no_probe_is_refused(tmp_path):
         write_cells(tmp_path, [stray])
 
 
-@pytest.fixture(scope="module")
-def drawn(table, tmp_path_factory):
-    """Return the folder of all figures, drawn once."""
-    folder = tmp_path_factory.mktemp("drawn")
-    draw(table, table, folder)
-    return folder
-
-
-def draw(cells_file, table, folder):
-    given = ("--cells", cells_file, "--reliability", table.with_name("reliability.parquet"))
-    run_stage("figures", *given, "--target", "harmlessness", "--output", folder)
-
-
-def test_figures_are_written_the_same_twice(drawn, table, tmp_path):
+def test_figures_are_written_the_same_twice_and_show_direct_students(drawn, table, tmp_path):
+    rows = pq.read_table(table)
+    variants = rows.set_column(
+        rows.schema.get_field_index("student"), "student", pa.array(["via_medium"] * len(rows))
+    )
+    write_table(tmp_path / "cells.parquet", pa.concat_tables([variants, rows]))
+    draw(tmp_path / "cells.parquet", table, tmp_path / "figures")
     names = [f"{name}_harmlessness.{suffix}" for name in FIGURES for suffix in ("png", "svg")]
-    draw(table, table, tmp_path)
+    assert sorted(path.name for path in drawn.iterdir()) == sorted(names)
     for name in names:
         content = (drawn / name).read_bytes()
         assert content.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml")
-        assert content == (tmp_path / name).read_bytes()
-    assert sorted(path.name for path in drawn.iterdir()) == sorted(names)
+        assert content == (tmp_path / "figures" / name).read_bytes(), name
 
 
 def test_heat_map_shows_score_and_tax_of_each_cell(table):
@@ -332,17 +327,6 @@ def test_summary_names_students_where_there_are_variants(table, columns):
     printed = print_summary(rows + variants, columns)
     assert printed.count("via_medium") == 2
     assert all(len(line) <= columns for line in printed.splitlines())
-
-
-def test_figures_show_direct_students(drawn, table, tmp_path):
-    rows = pq.read_table(table)
-    variants = rows.set_column(
-        rows.schema.get_field_index("student"), "student", pa.array(["via_medium"] * len(rows))
-    )
-    write_table(tmp_path / "cells.parquet", pa.concat_tables([variants, rows]))
-    draw(tmp_path / "cells.parquet", table, tmp_path)
-    name = "accuracies_harmlessness.svg"
-    assert (tmp_path / name).read_bytes() == (drawn / name).read_bytes()
 
 
 def print_summary(rows, columns):

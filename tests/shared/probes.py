@@ -85,3 +85,9 @@ def write_cells(folder, probes):
     given += ("--reliability", folder / "reliability.parquet")
     run_stage("cells", *given, "--aggregated", folder / "aggregated.csv", "--probes", *probes)
     return folder / "cells.parquet"
+
+
+def draw(cells, table, folder):
+    """Draw all figures of a table of cells, next to whose other table the reliabilities are."""
+    given = ("--cells", cells, "--reliability", table.with_name("reliability.parquet"))
+    run_stage("figures", *given, "--target", "harmlessness", "--output", folder)

@@ -498,6 +498,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HH.is_dir(), reason=f"no {HH}")
 def test_the_published_hh_splits_become_disjoint_sets(tmp_path: Path):
     files = {

@@ -114,6 +114,7 @@ def random_pairs(lengths):
     return TokenSequences(tokens, starts, of_texts, np.tile(prompts, 2))
 
 
+@pytest.mark.slow
 def test_a_step_computes_hardly_more_than_its_tokens_need(monkeypatch):
     """In floating-point operations that torch counts, forward and backward, at gpt2-xl's width."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())

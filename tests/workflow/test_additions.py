@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from tests.shared import joblog
-from tests.shared.warm_process import Warm
 from tests.shared.workflows import NOTHING, ROOT, TINY, snakemake
 
 pytestmark = pytest.mark.slow
@@ -126,7 +125,6 @@ EXPERIMENT = {
     "conflicts": {"reversed_half": {"kind": "reversed_half"}},
     "execution": {"warm_start": True},  # from this code
 }
-BEFORE = {"matrix": {"models": None, "pairs": [["small", "middle"]], "scenarios": ["simpo"]}}
 
 
 @pytest.fixture(scope="module")
@@ -149,27 +147,20 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkout
 
 
-def test_what_is_added_in_one_file_runs_from_data_to_report(
-    extended: Path, tmp_path: Path, warm_process: Warm
-):
-    before = tmp_path / "before.yaml"
-    before.write_text(yaml.safe_dump(BEFORE))
-    given = (*TINY, str(before), "--quiet", "all")
-    first = snakemake(tmp_path, *given, environment=warm_process.variable)
-    assert first.returncode == 0, first.stderr[-4000:]
-    planned = joblog.run(tmp_path, *TINY, str(before), "--dry-run", checkout=extended)
+def test_what_is_added_in_one_file_runs_from_data_to_report(extended: Path, copied: Path):
+    planned = joblog.run(copied, *TINY, "--dry-run", checkout=extended)
     rules = {job.rule for job in planned.jobs}
     assert rules <= {"figures", "page"}, "additions rerun what does not use them"
 
     given = (*TINY, "more.yaml")
-    ran = snakemake(tmp_path, *given, "--quiet", "all", checkout=extended)
+    ran = snakemake(copied, *given, "--quiet", "all", checkout=extended)
     assert ran.returncode == 0, ran.stderr[-4000:]
-    rows = pq.read_table(tmp_path / "results/report/cells.parquet").to_pylist()
+    rows = pq.read_table(copied / "results/report/cells.parquet").to_pylist()
     cells = {(row["scenario"], row["conflict"], row["student"]) for row in rows}
     assert len(cells) == 8
     assert ("hinge", "reversed_half", "timid") in cells
 
-    students = tmp_path / "results/weak_to_strong/substances"
+    students = copied / "results/weak_to_strong/substances"
     margins = {
         cell: pq.read_table(students / cell / "seed0/predictions.parquet")["margin"].to_pylist()
         for cell in (
@@ -179,8 +170,8 @@ def test_what_is_added_in_one_file_runs_from_data_to_report(
         )
     }
     assert len({tuple(values) for values in margins.values()}) == len(margins)
-    page = (tmp_path / "results/report/index.html").read_text()
+    page = (copied / "results/report/index.html").read_text()
     assert "Cells of each conflict." in page
-    assert (tmp_path / "results/report/figures/counts_substances.svg").exists()
-    again = snakemake(tmp_path, *given, "--dry-run", checkout=extended)
+    assert (copied / "results/report/figures/counts_substances.svg").exists()
+    again = snakemake(copied, *given, "--dry-run", checkout=extended)
     assert NOTHING in again.stdout + again.stderr

@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.shared import joblog
-from tests.shared.once import once
 from tests.shared.warm_process import Warm
 from tests.shared.workflows import ROOT, TINY
 from workflow_scripts.config import paths
@@ -133,16 +132,6 @@ def matching(pattern: str, among: set[str]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, warm_process: Warm) -> Path:
-    """Return a folder in which the tiny DAG was run; nothing but dry runs may use it."""
-
-    def make(folder: Path) -> None:
-        joblog.run(folder, *TINY, "--quiet", "all", environment=warm_process.variable)
-
-    return once("finished", make, tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
 def every_job(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Return the jobs of the tiny DAG."""
     return jobs(tmp_path_factory.mktemp("empty"))
@@ -182,13 +171,6 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def copied(finished: Path, tmp_path: Path) -> Path:
-    """Return a copy of the finished folder, times of files included."""
-    # Dry runs may be writing their logs.
-    return shutil.copytree(finished, tmp_path / "copied", ignore=shutil.ignore_patterns("log"))
-
-
 @pytest.mark.parametrize("change", CONFIGURATION)
 def test_a_change_of_the_configuration_reruns_what_depends_on_it(
     change: str, finished: Path, every_job: set[str]
@@ -208,7 +190,7 @@ def test_an_addition_runs_new_cells_and_the_report_alone(
     arguments = ("--config", ADDITIONS[addition])
     new = jobs(tmp_path, *arguments) - every_job
     assert len(matching("probe ", new)) >= 3
-    assert jobs(finished, *arguments) == new | matching(f"{REPORT}|names_of_files ", every_job)
+    assert jobs(finished, *arguments) == new | matching(REPORT, every_job)
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)

@@ -12,6 +12,7 @@ from tests.shared.workflows import ROOT, SNAKEMAKE
 pytestmark = pytest.mark.slow
 
 WORLD = "results/worlds/substances/corpus.parquet"
+COLD = "execution={warm_start: false}"  # a process for two jobs would take longer than they do
 
 
 def typed(folder: Path, *arguments: object, checkout: Path = ROOT) -> subprocess.CompletedProcess:
@@ -45,7 +46,7 @@ def test_a_failed_job_ends_with_its_cell_its_error_its_log_and_what_to_do(
     empty = tmp_path / "empty"
     empty.mkdir()
     model = f"models={{mine: {{path: {empty}, family: gpt2}}}}"
-    at = ("--profile", f"profiles/{profile}", "--config", model)
+    at = ("--profile", f"profiles/{profile}", "--config", model, COLD)
     ran = typed(tmp_path / "run", "results/models/mine", *at)
     assert ran.returncode == 1
     assert re.search(r"^Job \d+: Copy mine$", ran.stderr, re.MULTILINE)
@@ -58,7 +59,7 @@ def test_a_failed_job_ends_with_its_cell_its_error_its_log_and_what_to_do(
 
 
 def test_a_job_says_which_it_is_when_it_starts_and_when_it_ends(tmp_path: Path):
-    ran = typed(tmp_path, WORLD, "--profile", "profiles/demo")
+    ran = typed(tmp_path, WORLD, "--profile", "profiles/demo", "--config", COLD)
     assert ran.returncode == 0, ran.stderr
     started = re.search(r"^Job (\d+): Generate the world substances$", ran.stderr, re.MULTILINE)
     assert started

@@ -72,7 +72,6 @@ FILES = (
     *(f"{FIGURES}/{{figure}}_{{target}}.{ending}" for ending in ("svg", "png")),
     *(f"{TABLES}/{{table}}.{ending}" for ending in ("md", "tex", "csv")),
     f"{REPORT}/index.html",
-    NAMES,
 )
 """The template of every file and folder that a rule makes."""
 _FIELD = r"\{(\w+)\}"
