@@ -6,6 +6,10 @@ min_version("9.27")
 configfile: f"{workflow.basedir}/config.yaml"
 
 
+# For `--software-deployment-method apptainer` alone; envs/apptainer.def says how it is built.
+container: f"{workflow.basedir}/envs/w2s.sif"
+
+
 include: "rules/common.smk"
 include: "rules/inputs.smk"
 include: "rules/hardware.smk"

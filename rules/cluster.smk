@@ -47,6 +47,9 @@ rule preflight:
     retries: 0
     conda:
         "../envs/analysis.yaml"
+    # It calls Slurm's commands, which the image is without.
+    container:
+        None
     params:
         config=rules.plan.params.config,
         snakefile=rules.plan.params.snakefile,

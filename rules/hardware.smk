@@ -3,6 +3,8 @@
 
 from functools import cache
 
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
+
 from workflow_scripts.cluster import local_checks
 from workflow_scripts.runtime import gpus
 
@@ -15,6 +17,7 @@ resource_scopes:
 
 # Remote jobs are bounded by `jobs`, in dry runs too.
 ON_CLUSTER = workflow.resource_settings.nodes is not None
+IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 # Without `--cores` one is used, so that commands and single files run as typed.
 if not ON_CLUSTER and workflow.resource_settings.cores is None:
     workflow.resource_settings.cores = workflow.global_resources["_cores"] = 1
@@ -31,6 +34,8 @@ try:
         EXPERIMENT,
         limits.Limits.of_file(EXPERIMENT, STARTED.partitions) if STARTED.partitions else None,
     )
+    if IN_CONTAINERS:
+        local_checks.check_containers(EXPERIMENT)
     if not STARTED.targets or not STARTED.targets <= COMMANDS:
         COSTS.check(EXPERIMENT.matrix.trained_models)
 except UserError as error:
@@ -132,7 +137,8 @@ def launcher(request):
     """
     if request.ranks == 1:
         return "exec python -m workflow_scripts"
-    if "SLURM_JOB_ID" in os.environ:
+    # A container has no srun.
+    if "SLURM_JOB_ID" in os.environ and not IN_CONTAINERS:
         gpus = f"--gres={request.gres}" if request.gres else f"--gpus={request.gpu}"
         return (
             f"exec srun --ntasks={request.ranks} --nodes={request.nodes} {gpus} "

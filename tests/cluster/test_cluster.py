@@ -13,6 +13,7 @@ from tests.shared.workflows import ROOT, TINY, snakemake
 from workflow_scripts.cluster import hardware, local_checks, plan, work
 from workflow_scripts.config import experiment, matrix, paths
 from workflow_scripts.config.layers import Layer, read_layers
+from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import write_table
 
 PAPER = ("--profile", "slurm")
@@ -263,6 +264,15 @@ def test_what_models_ask_for_is_compared_with_the_gpus_that_are_here(visible: in
     ]
     assert any(line.startswith(found) for line in said), said
     assert len(said) == (2 if visible == 1 else 1)
+
+
+def test_a_training_on_several_nodes_is_refused_in_containers_which_have_no_srun():
+    local_checks.check_containers(paper())
+    layers = read_layers([ROOT / "config.yaml"], {})
+    spread = {"gpu_model": "a800", "gpus": 8, "nodes": 2}
+    config = experiment.load([*layers, Layer("more.yaml", {"models": {"gpt2": spread}})])
+    with pytest.raises(UserError, match=r"^models\.gpt2\.nodes: 2: a container starts ranks"):
+        local_checks.check_containers(config)
 
 
 @pytest.mark.slow

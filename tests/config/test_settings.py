@@ -240,6 +240,15 @@ def test_conda_environments_hold_the_locked_versions(environment: str):
         assert f'name = "{name}"\nversion = "{version}"\n' in lock
 
 
+def test_the_image_is_built_from_files_that_are_there():
+    described = (ROOT / "envs/apptainer.def").read_text()
+    copied = described.partition("%files\n")[2].partition("\n\n")[0].split()
+    there, inside = copied[::2], copied[1::2]
+    assert {"pyproject.toml", "uv.lock"} <= set(there)
+    assert all((ROOT / file).is_file() for file in there)
+    assert inside == [f"/opt/w2s/{Path(file).name}" for file in there]
+
+
 def test_adapters_and_learning_rates_of_a_model_are_in_the_settings_of_its_trainings_alone():
     own = {"lora": {"r": 8}, "learning_rates": {"simpo": 1e-4, "sft": 2e-4}}
     plain, mine = loaded(PAPER), loaded(changed("models.gpt2", PAPER["models"]["gpt2"] | own))

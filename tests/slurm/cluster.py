@@ -87,6 +87,16 @@ class Cluster:
         said = self.run("sacct", "--allocations", "-nP", "-S", "now-1days", "-o", names, *options)
         return [dict(zip(fields, line.split("|"), strict=True)) for line in said.splitlines()]
 
+    @contextmanager
+    def controller_away(self) -> Iterator[None]:
+        """Freeze the controller: whoever asks it something waits, and is told that it is away."""
+        controller = int((self.folder / "slurmctld.pid").read_text())
+        os.kill(controller, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(controller, signal.SIGCONT)
+
     def log(self) -> str:
         """Return the ends of the daemons' logs."""
         logs = sorted(self.folder.glob("*.log"))

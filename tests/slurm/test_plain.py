@@ -1,7 +1,8 @@
 """A plain Slurm: GPUs without a type, nothing that accounts, and a partition for a minute.
 
-Two runs of Snakemake at once carry all tests. In one a training takes longer than its partition
-allows, and Snakemake is killed and started again. In the other, jobs are hit while they run.
+Two runs of Snakemake at once carry all tests. As they begin, Slurm's controller is away. In one a
+training takes longer than its partition allows, and Snakemake is killed and started again. In the
+other, jobs are hit while they run.
 """
 
 import os
@@ -12,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -31,6 +33,8 @@ CONFIGURATION = ("tests/slurm/plain.yaml",)
 SHORT = "partitions: {short: {max_gpu: 4, max_runtime: 1, max_threads: 8}}"
 AMPLE = "partitions: {long: {max_gpu: 4, max_runtime: 2d, max_threads: 8}}"
 PATIENCE = 900
+AWAY = 45.0
+"""Seconds that the controller is away, in which a submission would have failed three times."""
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,16 @@ def commands_of(stage: str, folder: str) -> list[psutil.Process]:
     return found
 
 
+def is_submitting(run: Run) -> bool:
+    """Return whether a submission of a run has been trying for longer than Slurm lets it wait."""
+    for process in psutil.process_iter(["cmdline", "cwd", "create_time"]):
+        if "workflow_scripts.cluster.submission" in (process.info["cmdline"] or []):
+            began_long_ago = process.info["create_time"] < time.time() - 15
+            if began_long_ago and process.info["cwd"] == str(run.clone.folder):
+                return True
+    return False
+
+
 def lines(clone: Clone, folder: str) -> int:
     """Return how many lines of metrics a training has written."""
     file = clone.folder / folder / "metrics.jsonl"
@@ -135,6 +149,7 @@ class Hit:
         outlasting: the run with a training that outlasts its partition.
         hit: the run whose jobs were hit.
         watch: all jobs.
+        back: when the controller was back.
         cancelled: the id of the job that was cancelled.
         statuses: the exit statuses of both.
     """
@@ -142,6 +157,7 @@ class Hit:
     outlasting: Run
     hit: Run
     watch: Watch
+    back: datetime
     cancelled: str
     statuses: tuple[int, int]
 
@@ -172,11 +188,17 @@ def hit(base: tuple[Clone, dict[str, str]], tmp_path_factory: pytest.TempPathFac
 
     rules = ("sft", "ground_truth", "ground_truth_predictions")
     late = ("--set-resources", *(f"{rule}:slurm_extra='--signal=TERM@10'" for rule in rules))
-    first = Run.started(clone, variables, *late, "--", f"{LONG}/train.json")
     readouts = (f"{TIMED_OUT}/predictions.parquet", f"{OUT_OF_MEMORY}/predictions.parquet")
     # No job here is to meet its time limit, which is a minute by the trainings' own reckoning.
     ample = (*late, *(f"{rule}:runtime=30" for rule in rules))
-    hit = Run.started(other, variables, *ample, "--", *readouts, f"{CANCELLED}/train.json")
+    with clone.slurm.controller_away():
+        end = time.monotonic() + AWAY
+        first = Run.started(clone, variables, *late, "--", f"{LONG}/train.json")
+        hit = Run.started(other, variables, *ample, "--", *readouts, f"{CANCELLED}/train.json")
+        while time.monotonic() < end or not all(map(is_submitting, (first, hit))):
+            assert time.monotonic() < end + PATIENCE, hit.clone.slurm.log()
+            time.sleep(0.5)
+        back = datetime.now().replace(microsecond=0)
 
     # What Slurm sends before a time limit, and what the kernel sends where memory is full.
     pending = {TIMED_OUT: signal.SIGTERM, OUT_OF_MEMORY: signal.SIGKILL}
@@ -205,7 +227,7 @@ def hit(base: tuple[Clone, dict[str, str]], tmp_path_factory: pytest.TempPathFac
     watch.look()
     assert outlasting is not None
     statuses = (outlasting.end(), hit.end())
-    return Hit(outlasting, hit, watch, cancelled[0], statuses)
+    return Hit(outlasting, hit, watch, back, cancelled[0], statuses)
 
 
 def log_of(run: Run, rule: str, folder: str) -> str:
@@ -236,6 +258,14 @@ def test_preflight_knows_gpus_without_a_type_and_needs_no_accounting(base: tuple
     assert re.search(r"✓ +1 x a40 +short, for middle, small", ran.stdout)
     assert re.search(r"✓ +account +none needed", ran.stdout)
     assert len(ran.stderr) < 2000
+
+
+def test_a_controller_that_is_away_costs_no_attempt(hit: Hit):
+    jobs = hit.watch.of(hit.hit.clone)
+    assert min(datetime.fromisoformat(job["SubmitTime"]) for job in jobs) >= hit.back
+    # Each of three trainings, or its readout, is hit once: nothing else was an attempt.
+    assert len(jobs) == 6
+    assert "sbatch failed" not in hit.hit.said
 
 
 def test_a_training_that_outlasts_its_partition_goes_on_in_the_same_job(hit: Hit):

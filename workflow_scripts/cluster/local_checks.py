@@ -34,6 +34,20 @@ def check_gpus(config: Config, visible: int) -> None:
             )
 
 
+def check_containers(config: Config) -> None:
+    """Check that no training has to be started on several nodes, which a container cannot do.
+
+    Raises:
+        UserError: if one has, naming the model.
+    """
+    for name in config.matrix.trained_models:
+        if (nodes := config.models[name].nodes) > 1:
+            raise UserError(
+                f"models.{name}.nodes: {nodes}: a container starts ranks on its node alone; set "
+                "1, or leave out --software-deployment-method apptainer"
+            )
+
+
 def gpu_findings(config: Config, works: Iterable[Work], visible: int) -> Iterator[Finding]:
     """Compare the GPUs that are visible with what the trainings to come ask for.
 
