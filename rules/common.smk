@@ -175,7 +175,12 @@ def is_linear_probe(wildcards):
 
 
 def for_linear_probes(features):
-    """Return an input: these features where a reward head alone is trained, and nothing elsewhere."""
+    """Return an input: these features where a reward head alone is trained, and nothing elsewhere.
+
+    No function where that is nowhere: Snakemake takes its time over each function of each job.
+    """
+    if not any(scenario.trains_head_alone for scenario in EXPERIMENT.scenarios.values()):
+        return []
     return branch(is_linear_probe, then=features, otherwise=[])
 
 
@@ -229,13 +234,18 @@ def student_sft_folder(wildcards):
     return paths.STUDENT_SFT.format(supervision=conflict_of(wildcards).supervision, **wildcards)
 
 
-def adapted(field):
-    """Return an input function: the base model that a checkpoint of LoRA's adapters belongs to.
+def adapted(field, among=lambda wildcards: True):
+    """Return an input: the base model that a checkpoint of LoRA's adapters belongs to.
 
-    Nothing where checkpoints are whole models. ``field`` is the wildcard that names the model.
+    Nothing where checkpoints are whole models, or a job is not among those that start from one.
+    ``field`` is the wildcard that names the model.
     """
+    if not any(model.lora for model in EXPERIMENT.models.values()):
+        return []
 
     def base(wildcards):
+        if not among(wildcards):
+            return []
         linear_probe = "scenario" in wildcards.keys() and is_linear_probe(wildcards)
         name = wildcards[field]
         if EXPERIMENT.models[name].lora is None or linear_probe:

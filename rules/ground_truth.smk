@@ -5,7 +5,7 @@ use rule sft as ground_truth with:
             then=f"{paths.SFT}/checkpoint",
             otherwise=paths.MODEL,
         ),
-        base=branch(starts_from_sft, then=adapted("model"), otherwise=[]),
+        base=adapted("model", among=starts_from_sft),
         pairs=pairs_of("gt"),
         weak_labels=[],
         helpful=[],

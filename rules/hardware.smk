@@ -40,6 +40,10 @@ try:
         COSTS.check(EXPERIMENT.matrix.trained_models)
 except UserError as error:
     raise WorkflowError(str(error))
+# What is asked of Slurm, as far as some job has it. Snakemake takes its time over each.
+RESOURCES = {"gpu", "mem_mb", "runtime"}
+if ON_CLUSTER or not workflow.is_main_process:
+    RESOURCES |= COSTS.resources()
 if ON_CLUSTER and workflow.is_main_process:
     # Before Slurm's own sbatch stands one with more patience.
     submitting = on_a_path(os.path.join(workflow.basedir, "profiles/slurm/bin"))
@@ -77,9 +81,9 @@ def requested(output):
 
 def allocation(request):
     """Return the resources by which a cluster allocates a job, and the micro-batch that fits."""
-    names = ("gpu", "gpu_model", "gres", "mem_mb", "runtime")
+    names = {"gpu", "gpu_model", "gres", "mem_mb", "runtime"} & RESOURCES
     return {
-        **{name: of_request(request, name) for name in names},
+        **{name: of_request(request, name) for name in sorted(names)},
         "micro_batch": lambda wildcards, attempt: request(wildcards, attempt).micro_batch,
     }
 
@@ -102,8 +106,9 @@ def training_for(output):
 
 def on_ranks(request):
     """Return the resources of a job that may run on several ranks, and what starts them."""
+    of_ranks = {"nodes", "mpi", "tasks_per_node"} & RESOURCES
     return allocation(request) | {
-        **{name: of_request(request, name) for name in ("nodes", "mpi", "tasks_per_node")},
+        **{name: of_request(request, name) for name in sorted(of_ranks)},
         "launcher": lambda wildcards, attempt: launcher(request(wildcards, attempt)),
     }
 

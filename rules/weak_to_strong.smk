@@ -1,7 +1,7 @@
 use rule sft as weak_to_strong with:
     input:
         model=student_base,
-        base=branch(starts_from_sft, then=adapted("strong"), otherwise=[]),
+        base=adapted("strong", among=starts_from_sft),
         pairs=student_pairs,
         weak_labels=supervising_labels,
         helpful=branch(is_mixture, then=pairs_of("helpful"), otherwise=[]),

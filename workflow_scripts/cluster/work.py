@@ -17,6 +17,7 @@ from workflow_scripts.cluster.tokens import Fields, Tokens
 from workflow_scripts.config import matrix, paths
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.matrix import Cell
+from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.students.chains import supervisor
 
 STORED_BYTES = {"float32": 4, "bfloat16": 2}
@@ -153,6 +154,20 @@ class Costs:
         if self._limits is not None:
             for model in models:
                 self._limits.check(model, self._training(model, 1, NO_GROWTH))
+
+    def resources(self) -> set[str]:
+        """Return the names of the resources that jobs of some model have.
+
+        A model that fits none of the GPUs, which its jobs will say, may have any.
+        """
+        names: set[str] = set()
+        for model in self._config.models:
+            try:
+                asked = self._training(model, 1, NO_GROWTH).resources
+            except UserError:
+                asked = dict.fromkeys(("gpu_model", "gres", "nodes", "mpi", "tasks_per_node"), 1)
+            names |= {name for name, value in asked.items() if value is not None}
+        return names
 
     def _asked(self, output: str, fields: Fields, growth: Growth) -> Request:
         job = JOBS[output]
