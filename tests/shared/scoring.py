@@ -19,4 +19,8 @@ def score_by_hand(
     log_probabilities = logits.log_softmax(-1)
     response = range(int(sequences.response_starts[row]), len(tokens))
     scores = torch.stack([log_probabilities[i - 1, tokens[i]] for i in response])
-    return scores.mean() if readout is Readout.MEAN_LOG_PROBABILITY else scores.sum()
+    if readout is Readout.SUMMED_LOG_PROBABILITY:
+        return scores.sum()
+    # Where a response fills all the length that there is, nothing predicts its first token.
+    unscored = int(readout is Readout.MEAN_OVER_ALL_TOKENS and len(response) == 31)
+    return scores.sum() / (len(response) + unscored)

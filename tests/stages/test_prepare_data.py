@@ -52,11 +52,19 @@ def own_files(folder: Path, **rows: Sequence[object]) -> dict[str, dict]:
     }
 
 
-def prepare(output: Path, sets: dict[str, dict], *, max_bad: float = 0.05, seed: int = 0) -> dict:
+def prepare(
+    output: Path,
+    sets: dict[str, dict],
+    *,
+    max_bad: float = 0.05,
+    seed: int = 0,
+    unscreened: bool = False,
+) -> dict:
     """Run the stage as the rule does and return its report."""
     parser = argparse.ArgumentParser()
     prepare_data.add_arguments(parser)
     settings = {"target": "sums", "seed": seed, "max_bad": max_bad, "sets": sets}
+    settings |= {"unscreened": True} if unscreened else {}
     prepare_data.run(
         parser.parse_args(["--settings", json.dumps(settings), "--output", str(output)])
     )
@@ -269,6 +277,23 @@ def test_a_repeated_prompt_is_dropped_inside_a_set_and_the_test_set_goes_first(
         "It is one.",
     ]
     assert "gt.jsonl:1: dropped: prompt_in_other_set (test has this prompt)" in caplog.text
+
+
+def test_unscreened_sets_keep_repeats_and_pairs_that_teach_nothing(tmp_path: Path):
+    """As the authors' code does; what is no pair, or has no token, is dropped in either case."""
+    same = {"prompt": "same?", "chosen": "Yes.", "rejected": "Yes. "}
+    blank = {"prompt": "blank?", "chosen": " ", "rejected": "No."}
+    empty = blank | {"chosen": ""}
+    rows = [row(0), row(9), row(9), same, blank, empty, {"prompt": "no responses"}]
+    sets = own_files(tmp_path, gt=rows, test=[row(0), row(1)])
+    screened = prepare(tmp_path / "screened", sets, max_bad=1, unscreened=False)
+    report = prepare(tmp_path / "kept", sets, max_bad=1, unscreened=True)
+    assert "unscreened" not in screened
+    assert report["unscreened"]
+    assert screened["sets"]["gt"]["kept"] == 1
+    assert report["sets"]["gt"]["dropped"] == {"blank_response": 1, "missing_field": 1}
+    kept = rows_of(tmp_path / "kept", "gt")
+    assert [{name: pair[name] for name in row(0)} for pair in kept] == rows[:5]
 
 
 def test_a_set_with_its_own_source_keeps_its_first_usable_rows_in_order(tmp_path: Path):

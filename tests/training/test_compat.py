@@ -13,7 +13,7 @@ from datasets import Dataset
 from tests.shared.base_models import FAMILIES, save_base
 from tests.shared.configuration import PAPER, loaded
 from tests.shared.stages import run_stage
-from tests.shared.trainings import COMMON, SETTINGS, margins, write_pairs
+from tests.shared.trainings import COMMON, SETTINGS, margins, train, write_pairs
 from tests.shared.workflows import ROOT
 from workflow_scripts.config.matrix import Cell
 from workflow_scripts.config.stage_settings import TrainSettings
@@ -28,6 +28,7 @@ from workflow_scripts.models import checkpoints
 from workflow_scripts.models.scorer import PairScorer
 from workflow_scripts.models.tokenise import TokenSequences
 from workflow_scripts.reruns import slices
+from workflow_scripts.runtime import device
 from workflow_scripts.training import data_order
 from workflow_scripts.training.supervision import supervised_pairs
 
@@ -87,6 +88,8 @@ def every_slice(compat):
             "head_init",
             lambda s: "reward_model" in s and bool({"ground_truth", "student", "probe"} & set(s)),
         ),
+        ("sft_divisor", lambda s: bool({"sft", "student_sft"} & set(s))),
+        ("precision", lambda s: not {"prepare_data", "base_model"} & set(s)),
     ],
 )
 def test_a_switch_is_in_the_settings_of_what_depends_on_it_and_of_nothing_else(switch, depends):
@@ -97,6 +100,37 @@ def test_a_switch_is_in_the_settings_of_what_depends_on_it_and_of_nothing_else(s
         assert before["compat"].pop(switch, "fixed") == "fixed"
         assert after["compat"].pop(switch) == "reference"
         assert before == after
+
+
+def test_screening_is_in_the_settings_of_the_data_alone():
+    fixed, reference = every_slice({}), every_slice({"screening": "reference"})
+    assert {s for s in fixed if fixed[s] != reference[s]} == {("prepare_data",)}
+    before, after = (json.loads(of["prepare_data",]) for of in (fixed, reference))
+    assert after == before | {"unscreened": True}
+
+
+def test_products_are_in_float32_on_request_on_a_gpu_with_bfloat16(tmp_path, monkeypatch):
+    """On the CPU, which is told that it has bfloat16."""
+    base, pairs = save_base(tmp_path / "base", FAMILIES["gpt2"]), tmp_path / "weak.parquet"
+    write_pairs(pairs, 16)
+
+    def trained(name, compat):
+        settings = COMMON | SETTINGS["simpo"] | {"compat": compat}
+        losses = train(tmp_path / name, base, pairs, settings)["losses"]
+        readout = {"objective": "simpo", "max_length": COMMON["max_length"], "compat": compat}
+        run_stage(
+            *("predict", "--settings", json.dumps(readout), "--pairs", pairs),
+            *("--model", tmp_path / name / "checkpoint", "--micro-batch", 8, "--threads", 1),
+            *("--output", tmp_path / name / "predictions.parquet"),
+        )
+        return losses, margins(tmp_path / name / "predictions.parquet")
+
+    exact = trained("cpu", {})
+    monkeypatch.setattr(device, "has_bfloat16", lambda: True)
+    rounded, asked = trained("bfloat16", {}), trained("float32", {"precision": "reference"})
+    for of_exact, of_rounded, of_asked in zip(exact, rounded, asked, strict=True):
+        assert np.array_equal(of_asked, of_exact)
+        assert 0 < np.abs(np.subtract(of_rounded, of_exact)).max() < 0.1
 
 
 def test_everything_is_fixed_unless_said_otherwise():

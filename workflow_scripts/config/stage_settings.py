@@ -84,10 +84,13 @@ class SetSettings(Settings):
 class DataSettings(StageSettings):
     """Of stage ``prepare_data``."""
 
+    optional = frozenset({"unscreened"})
+
     target: str
     seed: int
     max_bad: float
     sets: dict[str, SetSettings]
+    unscreened: Literal[True] | None = None
 
 
 class BaseModelSettings(StageSettings):

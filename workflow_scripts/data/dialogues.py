@@ -12,6 +12,7 @@ from workflow_scripts.data.screening import (
     BadRowError,
     Pair,
     Reason,
+    UselessPairError,
     as_text,
     present,
     screened,
@@ -34,9 +35,14 @@ class MultiTurnError(Exception):
 
 def dialogue(prompt: str, chosen: str, rejected: str, *, system: str = "") -> Pair:
     """Screen a dialogue's bare texts, then render them as HH-RLHF does."""
-    bare = screened(Pair(prompt.strip(), chosen.strip(), rejected.strip()))
+    bare = Pair(prompt.strip(), chosen.strip(), rejected.strip())
     opening = f"{system.strip()}{HUMAN} {bare.prompt}{ASSISTANT}"
-    return Pair(opening, f" {bare.chosen}", f" {bare.rejected}")
+    rendered = Pair(opening, f" {bare.chosen}", f" {bare.rejected}")
+    try:
+        screened(bare)
+    except UselessPairError as useless:
+        raise UselessPairError(useless.reason, useless.detail, rendered) from None
+    return rendered
 
 
 def turns_of(prompt: str) -> list[Turn]:

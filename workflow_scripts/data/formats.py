@@ -16,6 +16,7 @@ from workflow_scripts.data.screening import (
     BadRowError,
     Pair,
     Reason,
+    UselessPairError,
     as_text,
     present,
     screened,
@@ -82,6 +83,7 @@ def pair_reader(
     *,
     multi_turn: bool = False,
     group: str | None = None,
+    screens: bool = True,
 ) -> Callable[[Mapping[str, Any]], Pair]:
     """Return the function that turns a raw row into a screened, rendered pair.
 
@@ -91,6 +93,7 @@ def pair_reader(
         prefer: what says which of two responses is better, where their order does not.
         multi_turn: take dialogues of several turns, too.
         group: column that says which pairs are about one thing.
+        screens: drop pairs from which no preference can be learned.
 
     That function raises ``BadRowError`` for a row to drop, ``MultiTurnError`` for a row that is not
     selected.
@@ -102,7 +105,12 @@ def pair_reader(
 
     def read(fields: Mapping[str, Any]) -> Pair:
         ordered = names if prefer is None else in_order(fields, names, prefer)
-        pair = fmt.read(fields, ordered, multi_turn)
+        try:
+            pair = fmt.read(fields, ordered, multi_turn)
+        except UselessPairError as useless:
+            pair = useless.pair
+            if screens or not (pair.chosen and pair.rejected):
+                raise
         if group is not None:
             pair = replace(pair, group=_group(present(fields, group), group))
         if prefer is None:

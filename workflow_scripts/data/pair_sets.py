@@ -51,11 +51,17 @@ class SetSettings(TypedDict):
 
 
 def fill_sets(
-    target: str, seed: int, max_bad: float, sets: Mapping[str, SetSettings]
+    target: str,
+    seed: int,
+    max_bad: float,
+    sets: Mapping[str, SetSettings],
+    *,
+    screens: bool = True,
 ) -> list[FilledSet]:
     """Return the four sets, disjoint by group and by prompt, each of at most its size.
 
-    Prompts are compared as ``data.groups`` normalises them.
+    Prompts are compared as ``data.groups`` normalises them. Without ``screens`` repeats are kept,
+    as in the authors' code, and pairs whose responses are blank or equal.
 
     Two shares of bad rows are compared with ``max_bad``. For each set it is the share of rows with
     a fault of their own, so that a broken file cannot hide among sound ones. For the whole target,
@@ -76,12 +82,12 @@ def fill_sets(
         where = f"{target}.{name} from {location(source)}"
         try:
             if key not in decks:
-                deck = read_outcomes(source)
+                deck = read_outcomes(source, screens=screens)
                 if sharers[key] > 1:
                     deck = by_group(shuffled(deck, target, seed))
                 decks[key] = deck
             filled_set = FilledSet(name, source, asked=sets[name]["size"])
-            _fill(filled_set, decks[key], owners)
+            _fill(filled_set, decks[key], owners if screens else None)
         except UserError as error:
             raise UserError(f"{target}.{name}: {error}") from error
         own_faults = filled_set.faults(without=REPEATS)
@@ -97,7 +103,7 @@ def fill_sets(
     return filled
 
 
-def read_outcomes(source: RowSource) -> Iterator[Outcome]:
+def read_outcomes(source: RowSource, *, screens: bool = True) -> Iterator[Outcome]:
     """Yield each row of ``source`` as a pair, or as the reason why it is not one.
 
     Raises:
@@ -109,6 +115,7 @@ def read_outcomes(source: RowSource) -> Iterator[Outcome]:
         source.get("prefer"),
         multi_turn=source.get("multi_turn", False),
         group=source.get("group"),
+        screens=screens,
     )
     for number, fields in read_rows(source):
         try:
@@ -145,11 +152,14 @@ def by_group(deck: Iterator[Outcome]) -> Iterator[Outcome]:
     return (card for group in groups.values() for card in group)
 
 
-def _fill(filled_set: FilledSet, deck: Iterator[Outcome], owners: Owners) -> None:
-    """Draw rows until the set has its size, and enter its prompts and groups into ``owners``."""
+def _fill(filled_set: FilledSet, deck: Iterator[Outcome], owners: Owners | None) -> None:
+    """Draw rows until the set has its size, and enter its prompts and groups into ``owners``.
+
+    Without these, rows are not compared with others.
+    """
     for number, outcome in deck:
         filled_set.read += 1
-        if isinstance(outcome, Pair):
+        if isinstance(outcome, Pair) and owners is not None:
             outcome = _checked_for_repeats(outcome, filled_set, owners)
         if isinstance(outcome, MultiTurnError):
             filled_set.not_single_turn += 1
@@ -158,7 +168,8 @@ def _fill(filled_set: FilledSet, deck: Iterator[Outcome], owners: Owners) -> Non
             if filled_set.dropped[outcome.reason] <= LOGGED:
                 logger.warning("%s:%d: dropped: %s", location(filled_set.source), number, outcome)
         else:
-            owners.update(dict.fromkeys(_belongings(outcome), filled_set.name))
+            if owners is not None:
+                owners.update(dict.fromkeys(_belongings(outcome), filled_set.name))
             filled_set.pairs[f"{filled_set.name}-{number:06d}"] = outcome
             filled_set.texts.add(outcome)
             if len(filled_set.pairs) == filled_set.asked:

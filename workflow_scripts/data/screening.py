@@ -59,6 +59,15 @@ class BadRowError(Exception):
         self.detail = detail
 
 
+class UselessPairError(BadRowError):
+    """A row that is a pair, from which no preference can be learned; it can be scored."""
+
+    def __init__(self, reason: Reason, detail: str, pair: "Pair") -> None:
+        """Keep the pair, too."""
+        super().__init__(reason, detail)
+        self.pair = pair
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """One preference: ``chosen`` is the truly better response to ``prompt``."""
@@ -131,7 +140,9 @@ def screened(pair: Pair) -> Pair:
     responses = {"chosen": visible(pair.chosen), "rejected": visible(pair.rejected)}
     for name, response in responses.items():
         if not response:
-            raise BadRowError(Reason.BLANK_RESPONSE, f"{name} has no visible character")
+            detail = f"{name} has no visible character"
+            raise UselessPairError(Reason.BLANK_RESPONSE, detail, pair)
     if responses["chosen"] == responses["rejected"]:
-        raise BadRowError(Reason.SAME_RESPONSE, "chosen and rejected look the same")
+        detail = "chosen and rejected look the same"
+        raise UselessPairError(Reason.SAME_RESPONSE, detail, pair)
     return pair

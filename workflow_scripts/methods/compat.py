@@ -31,7 +31,15 @@ class Compat(Settings):
     """Of the helpful pairs the first are kept; reference: those at the filtered positions."""
     head_init: Quirk = "fixed"
     """A reward head is drawn from the model's normal distribution; reference: as torch's Linear."""
+    sft_divisor: Quirk = "fixed"
+    """SFT's mean is over the tokens that are scored; reference: over all of the response."""
+    precision: Quirk = "fixed"
+    """A GPU that has bfloat16 multiplies in it; reference: in float32, as everywhere else."""
+    screening: Quirk = "fixed"
+    """Repeats, and pairs whose responses are blank or equal, are dropped; reference: kept."""
 
 
-SILENT_WHERE_FIXED = frozenset({"filter_scale", "filter_helpful", "head_init"})
+SILENT_WHERE_FIXED = frozenset(
+    {"filter_scale", "filter_helpful", "head_init", "sft_divisor", "precision", "screening"}
+)
 """Not in settings where they are fixed, so that those of earlier trainings are what they were."""

@@ -27,7 +27,7 @@ class Method(Settings):
         has_reference: whether margins are relative to a frozen reference model.
     """
 
-    score_quirks: ClassVar[frozenset[str]] = frozenset({"bos_in_response"})
+    score_quirks: ClassVar[frozenset[str]] = frozenset({"bos_in_response", "precision"})
     label_quirks: ClassVar[frozenset[str]] = frozenset()
     filter_quirks: ClassVar[frozenset[str]] = frozenset({"filter_peek"})
     training_quirks: ClassVar[frozenset[str]] = frozenset()
@@ -66,6 +66,15 @@ class Method(Settings):
 
 class Sft(Method):
     """Supervised fine-tuning on the supervising chosen responses (paper, section 3)."""
+
+    training_quirks: ClassVar[frozenset[str]] = frozenset({"sft_divisor"})
+
+    @classmethod
+    def readout(cls, compat: Compat) -> Readout:
+        """Return what the mean of a response's log-probabilities is over."""
+        if compat.sft_divisor == "reference":
+            return Readout.MEAN_OVER_ALL_TOKENS
+        return Readout.MEAN_LOG_PROBABILITY
 
     def texts(self, pairs: "Pairs") -> list[list[str]]:
         """Return the response of each pair that its label prefers."""

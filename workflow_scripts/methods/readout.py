@@ -9,6 +9,7 @@ class Readout(StrEnum):
     REWARD = "reward"
     REWARD_AT_NONZERO_COUNT = "reward, read at the count of tokens that are not 0"
     MEAN_LOG_PROBABILITY = "mean log-probability"
+    MEAN_OVER_ALL_TOKENS = "mean log-probability, a token that nothing predicts counting as 0"
     SUMMED_LOG_PROBABILITY = "summed log-probability"
 
     @property

@@ -16,10 +16,9 @@ from workflow_scripts.methods.readout import Readout
 from workflow_scripts.methods.scenarios.registry import scenario_class
 from workflow_scripts.models import checkpoints
 from workflow_scripts.models.frozen_features import HeadScorer, read_features
-from workflow_scripts.models.scorer import PairScorer, shares_prompts
+from workflow_scripts.models.scorer import PairScorer, low_precision, shares_prompts
 from workflow_scripts.models.tokenise import TokenSequences, members, one_a_row, tokenise
 from workflow_scripts.runtime import meeting, ranks
-from workflow_scripts.runtime.device import has_bfloat16
 
 
 def score_pairs(
@@ -47,7 +46,7 @@ def score_pairs(
     sequences = tokenised(folder, pairs, compat, max_length)
     model = checkpoints.load_trained(folder, readout)
     checkpoints.check_positions(model, sequences)
-    scorer = PairScorer(model, readout, low_precision=has_bfloat16())
+    scorer = PairScorer(model, readout, low_precision=low_precision(compat))
     scores = in_batches(scorer, sequences, 2 * micro_batch * max_length)
     check_finite(scores, pairs.ids, folder)
     return scores[: len(pairs)], scores[len(pairs) :]

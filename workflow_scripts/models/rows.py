@@ -22,6 +22,7 @@ class Rows(NamedTuple):
         response_mask: true at the tokens that are scored, bool ``[rows, tokens]``.
         scored: where it is true, as places of the flattened batch, int64 ``[scored]``.
         last: where each sequence's last token is, int64 ``[rows, members]``.
+        unscored: how many of each response's tokens are not scored, int64 ``[rows, members]``.
         packed: which place of the flattened batch each place of a packed row holds, -1 for padding;
             int64 ``[packed rows, packed tokens]``. None where nothing is packed.
         unpacked: where each token is in the flattened packed rows, int64 ``[rows, tokens]``.
@@ -33,6 +34,7 @@ class Rows(NamedTuple):
     response_mask: Tensor
     scored: Tensor
     last: Tensor
+    unscored: Tensor | None = None
     packed: Tensor | None = None
     unpacked: Tensor | None = None
 
@@ -57,6 +59,7 @@ class Rows(NamedTuple):
             response_mask,
             response_mask.flatten().nonzero().squeeze(1),
             self.last[places],
+            None if self.unscored is None else self.unscored[places],
         )
 
 

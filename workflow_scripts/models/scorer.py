@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models import adapters
 from workflow_scripts.models.rows import Rows
@@ -84,7 +85,10 @@ class PairScorer(nn.Module):
         sums = torch.stack([of_tokens.where(mask, 0).sum(1) for mask in responses], 1)
         if self.readout is Readout.SUMMED_LOG_PROBABILITY:
             return sums
-        return sums / torch.stack([mask.sum(1) for mask in responses], 1)
+        tokens = torch.stack([mask.sum(1) for mask in responses], 1)
+        if self.readout is Readout.MEAN_OVER_ALL_TOKENS and rows.unscored is not None:
+            tokens = tokens + rows.unscored
+        return sums / tokens
 
     def _hidden(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Return the backbone's outputs, and which of them is each token's.
@@ -184,6 +188,11 @@ class PairScorer(nn.Module):
         of_targets = -functional.cross_entropy(logits.float(), targets, reduction="none")
         grid = of_targets.new_zeros(rows.part.numel(), dtype=torch.float64)
         return grid.scatter(0, rows.scored, of_targets.double()).view_as(rows.part)
+
+
+def low_precision(compat: Compat) -> bool:
+    """Return whether products are in bfloat16: on a GPU that has it, unless told otherwise."""
+    return compat.precision == "fixed" and device.has_bfloat16()
 
 
 def shares_prompts(model: PreTrainedModel, longest: int) -> bool:

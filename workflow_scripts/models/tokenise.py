@@ -24,12 +24,15 @@ class TokenSequences:
         lengths: its number of tokens, ``[sequences]``.
         response_starts: the index, within the sequence, of the first token that is scored,
             ``[sequences]``. Never 0: nothing predicts the first token of a sequence.
+        unscored: how many of the response's tokens are not scored, 0 or 1, ``[sequences]``; None
+            where that is not known.
     """
 
     tokens: NDArray[np.integer]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
     response_starts: NDArray[np.int64]
+    unscored: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Return the number of sequences."""
@@ -69,6 +72,7 @@ class TokenSequences:
             response_mask=torch.from_numpy(scored),
             scored=torch.from_numpy(np.flatnonzero(scored)),
             last=torch.from_numpy(ends - 1),
+            unscored=None if self.unscored is None else torch.from_numpy(self.unscored[members]),
         )
         return {name: tensor for name, tensor in rows._asdict().items() if tensor is not None}
 
@@ -141,6 +145,7 @@ def tokenise(
         encoded_prompts = [prefix + tokens for tokens in bare_prompts]
     pieces: list[list[int]] = []
     response_starts: list[int] = []
+    unscored: list[int] = []
     for column in columns:
         responses = _encode(tokenizer, column)
         _refuse_control_tokens(tokenizer, ids, responses)
@@ -155,12 +160,14 @@ def tokenise(
                 )
             pieces.append(kept)
             response_starts.append(response_start)
+            unscored.append(int(len(kept) <= len(scored)))
     lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
     return TokenSequences(
         tokens=np.fromiter((token for piece in pieces for token in piece), np.int32, lengths.sum()),
         starts=np.cumsum(lengths) - lengths,
         lengths=lengths,
         response_starts=np.array(response_starts, dtype=np.int64),
+        unscored=np.array(unscored, dtype=np.int64),
     )
 
 

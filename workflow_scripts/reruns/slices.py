@@ -57,7 +57,13 @@ def prepare_data(config: Config, target: str) -> str:
         if not source["columns"]:
             del source["columns"]
         sets[name] = SetSettings(size=pair_set.size, source=source)
-    return DataSettings(target=target, seed=section.seed, max_bad=section.max_bad, sets=sets).text()
+    return DataSettings(
+        target=target,
+        seed=section.seed,
+        max_bad=section.max_bad,
+        sets=sets,
+        unscreened=True if config.compat.screening == "reference" else None,
+    ).text()
 
 
 def local_file(config: Config, source: Source, set_name: str) -> str | None:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     from workflow_scripts.data.pairs import read_pairs
     from workflow_scripts.methods.scenarios.reward_model import RewardModel
     from workflow_scripts.models import checkpoints, frozen_features, margins
-    from workflow_scripts.runtime.device import has_bfloat16
+    from workflow_scripts.models.scorer import low_precision
 
     torch.set_num_threads(args.threads)
     settings = TextSettings.parsed(args.settings)
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     sequences = margins.tokenised(args.model, pairs, compat, max_length)
     model = checkpoints.load_base(args.model, readout)
     checkpoints.check_positions(model, sequences)
-    backbone = frozen_features.Backbone(model, readout, low_precision=has_bfloat16())
+    backbone = frozen_features.Backbone(model, readout, low_precision=low_precision(compat))
     values = margins.in_batches(backbone, sequences, 2 * args.micro_batch * max_length)
     margins.check_finite(values, pairs.ids, args.model)
     columns: dict[str, object] = {"id": pairs.ids}

@@ -24,7 +24,13 @@ def run(args: argparse.Namespace) -> None:
             the rows are bad.
     """
     settings = DataSettings.parsed(args.settings)
-    filled = fill_sets(settings.target, settings.seed, settings.max_bad, settings.content()["sets"])
+    filled = fill_sets(
+        settings.target,
+        settings.seed,
+        settings.max_bad,
+        settings.content()["sets"],
+        screens=not settings.unscreened,
+    )
     for pair_set in filled:
         write_table(args.output / f"{pair_set.name}.parquet", pair_set.table())
     near = near_duplicates(
@@ -34,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
         "target": settings.target,
         "seed": settings.seed,
         "max_bad": settings.max_bad,
+        **({"unscreened": True} if settings.unscreened else {}),
         "sets": {
             part.name: part.account() | {"near_duplicates": near[part.name]} for part in filled
         },

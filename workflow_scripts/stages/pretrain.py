@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> None:
 
     from workflow_scripts.core import seeds
     from workflow_scripts.core.files import write_json
+    from workflow_scripts.methods.compat import Compat
     from workflow_scripts.methods.objectives import Likelihood
     from workflow_scripts.methods.readout import Readout
     from workflow_scripts.models import checkpoints
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
             attempt,
             seed=settings.seed,
             metrics=args.metrics,
+            compat=Compat(),
         )
         if ranks.is_first():
             if settings.depth:

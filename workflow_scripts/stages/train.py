@@ -18,9 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         help="labels for --pairs, several to be averaged; without it they are the true ones",
     )
-    parser.add_argument(
-        "--helpful", nargs="?", help="pairs of the competing goal, for an implicit conflict"
-    )
+    parser.add_argument("--helpful", nargs="?", help="the competing goal's pairs, for a mixture")
     parser.add_argument(
         "--reference", nargs="?", help="the reference model's log-probabilities, for dpo"
     )
@@ -111,6 +109,7 @@ def run(args: argparse.Namespace) -> None:
             attempt,
             seed=settings.seed,
             metrics=args.metrics,
+            compat=compat,
             held_out=watched,
         )
         if ranks.is_first():

@@ -26,11 +26,12 @@ from transformers import (
 )
 
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.objectives import Objective
 from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models.checkpoints import check_positions
 from workflow_scripts.models.frozen_features import Features, HeadScorer
-from workflow_scripts.models.scorer import PairScorer
+from workflow_scripts.models.scorer import PairScorer, low_precision
 from workflow_scripts.runtime import device, ranks
 from workflow_scripts.training import telemetry, zero
 from workflow_scripts.training.examples import Examples
@@ -55,6 +56,7 @@ def train(
     *,
     seed: str,
     metrics: Path | str,
+    compat: Compat,
     held_out: HeldOut | None = None,
 ) -> telemetry.Course:
     """Train ``model`` in place, one optimiser step for each row of ``examples.order``.
@@ -72,6 +74,7 @@ def train(
         attempt: what it goes on from, and when it is to stop.
         seed: the run's name.
         metrics: file for one JSON line a logging step.
+        compat: whether a GPU multiplies in bfloat16.
         held_out: pairs to watch it on, None where there are none.
 
     Raises:
@@ -94,7 +97,7 @@ def train(
     with tempfile.TemporaryDirectory() as scratch:
         weights = model.num_parameters()
         arguments = training_arguments(scratch, examples, optimisation, execution, weights, seed)
-        scorer = _scorer(model, readout, examples)
+        scorer = _scorer(model, readout, examples, compat)
         trainer = PairTrainer(
             scorer, examples, objective, optimisation, execution, attempt, arguments, callbacks
         )
@@ -324,10 +327,12 @@ class PairTrainer(Trainer):
         return bool(loss.isfinite().all())
 
 
-def _scorer(model: PreTrainedModel, readout: Readout, examples: Examples) -> torch.nn.Module:
+def _scorer(
+    model: PreTrainedModel, readout: Readout, examples: Examples, compat: Compat
+) -> torch.nn.Module:
     if isinstance(examples.sequences, Features):
         return HeadScorer(model)
-    return PairScorer(model, readout, low_precision=device.has_bfloat16())
+    return PairScorer(model, readout, low_precision=low_precision(compat))
 
 
 class _WhenPrepared(TrainerCallback):

@@ -16,7 +16,7 @@ class RewardModel(Scenario):
     """A bias-free linear head on the last token; by ``linear_probe`` the head alone is trained."""
 
     from_sft: ClassVar[bool] = False
-    score_quirks: ClassVar[frozenset[str]] = frozenset({"reward_pooling"})
+    score_quirks: ClassVar[frozenset[str]] = frozenset({"reward_pooling", "precision"})
     training_quirks: ClassVar[frozenset[str]] = frozenset({"head_init"})
     soft_labels: ClassVar[bool] = True
 
