@@ -1,7 +1,8 @@
 """How long planning a large matrix takes: ``python -m benchmarks.planning``.
 
 Eleven models, every pair of them, 3 scenarios, 4 conflicts and 5 seeds: 3,300 cells. Beside it
-``bare.smk``: as many rules, files and jobs with nothing else.
+``bare.smk``: as many rules, files and jobs with nothing else. With ``--seeds 30``, 19,800 cells,
+the workflow alone is planned, once.
 """
 
 import argparse
@@ -28,6 +29,7 @@ EXPERIMENT = {
         "models": MODELS,
         "seeds": list(range(5)),
     },
+    "conflicts": {"placebo": None},
     "models": {name: {"id": f"benchmark/{name}", "revision": "0" * 40} for name in MODELS},
 }
 
@@ -49,13 +51,22 @@ def main() -> None:
     """Print both times and their ratio, with nothing done and with everything done."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3, help="runs of each, the quickest counts")
+    parser.add_argument("--seeds", type=int, help="plan as many seeds, with nothing done")
     args = parser.parse_args()
     print(f"Snakemake {version('snakemake')}, Python {platform.python_version()}, {_machine()}")
     with tempfile.TemporaryDirectory() as scratch:
         experiment = Path(scratch) / "experiment.json"
         experiment.write_text(json.dumps(EXPERIMENT))
+        given = ("--configfile", str(experiment))
+        if args.seeds:
+            more = ("--config", f"matrix={{seeds: {list(range(args.seeds))}}}")
+            plan = Plan(ROOT / "Snakefile", Path(scratch) / "workflow", (*given, *more))
+            seconds = quickest(plan, 1)
+            most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+            print(f"{660 * args.seeds:,} cells: {seconds:.1f} s, {most:.2f} GB")
+            return
         plans = [
-            Plan(ROOT / "Snakefile", Path(scratch) / "workflow", ("--configfile", str(experiment))),
+            Plan(ROOT / "Snakefile", Path(scratch) / "workflow", given),
             Plan(Path(__file__).with_name("bare.smk"), Path(scratch) / "bare", ()),
         ]
         counts = [jobs(plan) for plan in plans]
