@@ -16,6 +16,8 @@ from tests.shared.probes import write_pairs
 from tests.shared.workflows import ROOT
 from workflow_scripts.core.files import write_table
 from workflow_scripts.measures.probe_file import read_probe
+from workflow_scripts.report.figure_list import FIGURES
+from workflow_scripts.report.tables import TABLES
 
 PAGES = ("docs/method.md", "docs/code.md", "CONTRIBUTING.md")
 EVERY_PAGE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -53,6 +55,13 @@ def test_a_path_that_the_documentation_names_is_there(path: str):
 def test_a_link_leads_somewhere(page: Path):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_page_of_the_paper_names_each_figure_and_table_of_the_report_and_no_other():
+    page = (ROOT / "docs/paper.md").read_text()
+    named = set(re.findall(r"`((?:figures|tables)/\w+)`", page))
+    made = {*(f"figures/{name}" for name in FIGURES), *(f"tables/{name}" for name in TABLES)}
+    assert named == made
 
 
 def test_the_map_has_a_line_for_every_package():
