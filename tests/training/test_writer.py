@@ -1,8 +1,10 @@
 """One training has one writer, whichever host and job it is in."""
 
+import logging
 import multiprocessing
 import multiprocessing.process
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,3 +103,22 @@ def test_a_save_deletes_no_state_of_somebody_else(tmp_path: Path):
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["step-00000002", "step-00000007"]
     mine.remove()
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000007"]
+
+
+def test_a_rank_waits_for_the_first_of_its_training_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_PORT": "12345"}.items():
+        monkeypatch.setenv(name, value)
+    waits = threading.Event()
+    monkeypatch.setattr(time, "sleep", lambda _seconds: waits.set())
+    second = threading.Thread(target=Writer, args=(tmp_path / "state",))
+    second.start()
+    assert waits.wait(60)
+    monkeypatch.setenv("RANK", "0")
+    first = Writer(tmp_path / "state")
+    second.join(60)
+    assert not second.is_alive()
+    first.release()
+    assert not caplog.records

@@ -100,7 +100,8 @@ class Writer:
                 f"{self._file.parent}: {who} trains this; wait for that, or {end}, and run the "
                 "same command again"
             )
-        if not self._said:
+        # Nobody is named yet where a rank waits for the first one of its own training to begin.
+        if holder and not self._said:
             logger.info("%s: %s trains this; waiting for it to end", self._file.parent, who)
             self._said = True
         time.sleep(_MOMENT)
