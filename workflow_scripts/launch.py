@@ -12,13 +12,12 @@ import re
 import signal
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import IO, Any
 
 from workflow_scripts import __main__ as stages
-from workflow_scripts.runtime import gpus, ranks
+from workflow_scripts.runtime import gpus, ranks, threads
 
 PATIENCE = 60.0
 """Seconds that the other ranks are given to end once one has failed."""
@@ -132,7 +131,7 @@ def _rank(stage: list[str], lock: str, visible: str | None) -> int:
     else:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
     logging.getLogger("submitit").setLevel(logging.WARNING)
-    threading.Thread(target=_end_with, args=(lock,), daemon=True).start()
+    threads.start(_end_with, lock)
     ranks.export()
     return stages.run_stage(stage)
 

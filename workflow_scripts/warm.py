@@ -22,7 +22,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.core.errors import first_line
-from workflow_scripts.runtime import environment
+from workflow_scripts.runtime import environment, threads
 
 PATIENCE = 120.0
 """Seconds that the warm process may take to import, and a job waits for it at most."""
@@ -219,7 +218,7 @@ def _run_request(connection: socket.socket) -> None:
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["environment"])
-        threading.Thread(target=_obey, args=(connection,), daemon=True).start()
+        threads.start(_obey, connection)
         status = run_stage(request["argv"])
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else 1

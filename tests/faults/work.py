@@ -1,6 +1,7 @@
 """What faults befall: a run in small, each step of it a process of its own."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.shared.base_models import FAMILIES, save_base
+from tests.shared.page import DATA, RECORD
+from tests.shared.page import SETTINGS as PAGE
 from tests.shared.probes import SETTINGS as PROBE
 from tests.shared.trainings import COMMON, SETTINGS, write_pairs
 from tests.shared.warm_process import Warm
 from workflow_scripts.core.files import write_table
+from workflow_scripts.report.figure_list import FIGURES
 
 TRAINING = COMMON | SETTINGS["simpo"] | {"epochs": 3}
 READOUT = {"objective": "simpo", "max_length": 48, "compat": {}}
@@ -26,6 +30,8 @@ STEPS = {
     "probe": ["probe.json"],
     "cells": ["cells.csv", "cells.parquet"],
     "tables": ["tables/accuracies.md", "tables/accuracies.tex"],
+    "figures": [f"figures/{name}_harmlessness.{as_}" for name in FIGURES for as_ in ("svg", "png")],
+    "page": ["index.html"],
 }
 """Each step, and what it makes: the same bytes whenever and however often it is made."""
 
@@ -36,6 +42,7 @@ class Work(NamedTuple):
     Attributes:
         folder: where its results go.
         made: where the results are that a step reads.
+        unbroken: where those of a run are that nothing has befallen.
         given: the base model, the pairs, the rows, and the predictions of the other models.
         warm: what the processes are forked from.
         seconds: how long each step takes where nothing befalls it.
@@ -43,6 +50,7 @@ class Work(NamedTuple):
 
     folder: Path
     made: Path
+    unbroken: Path
     given: Path
     warm: Warm
     seconds: dict[str, float]
@@ -50,6 +58,10 @@ class Work(NamedTuple):
     def start(self, step: str, **more: str) -> subprocess.Popen[str]:
         """Start a step, with ``more`` in its environment; a training saves after every step."""
         run, made = self.folder, self.made
+        figures = run / "figures"
+        if step == "page" and not figures.exists():
+            # The page says where they are, seen from itself.
+            figures.symlink_to(made / "figures")
         probe = json.dumps(PROBE | {"resamples": 100})
         scoring = ("--pairs", self.given / "gt.parquet", "--micro-batch", 8, "--threads", 1)
         argv: dict[str, Sequence[object]] = {
@@ -76,6 +88,15 @@ class Work(NamedTuple):
                 *("--reliability", run / "reliability.parquet"),
             ),
             "tables": ("tables", "--cells", made / "cells.parquet", "--output", run / "tables"),
+            "figures": (
+                *("figures", "--cells", made / "cells.parquet", "--target", PROBE["target"]),
+                *("--reliability", made / "reliability.parquet", "--output", run / "figures"),
+            ),
+            "page": (
+                *("page", "--settings", json.dumps(PAGE), "--cells", made / "cells.parquet"),
+                *("--data", self.given / "report.json", "--records", self.given / "train.json"),
+                *("--figures", figures, "--output", run / "index.html"),
+            ),
         }
         return self.warm.fork(*argv[step], **more)
 
@@ -88,6 +109,10 @@ class Work(NamedTuple):
             for name in SETS
         }
         return json.dumps({"target": "t", "seed": 0, "max_bad": 0.05, "sets": sets})
+
+    def finish_training(self) -> None:
+        """Have trained, and have nothing left but what is kept of it."""
+        shutil.copytree(self.unbroken / ".state", self.folder / ".state")
 
     def states(self) -> list[Path]:
         """Return the files of the training's states."""
@@ -105,6 +130,8 @@ def write_given(folder: Path) -> None:
     write_table(folder / "grouped.parquet", pairs.append_column("group", pairs["id"]))
     rows = [{"prompt": f"Is {n} even?", "chosen": f"{n} yes", "rejected": "no"} for n in range(40)]
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "train.json").write_text(json.dumps(RECORD))
+    (folder / "report.json").write_text(json.dumps(DATA))
     for seed, name in enumerate(("weak", "strong", "none")):
         margins = np.random.default_rng(seed).normal(1.0, size=len(pairs))
         table = pa.table({"id": pairs["id"], "margin": margins})

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.shared.page import DATA, RECORD, SETTINGS
 from tests.shared.stages import run_stage
 from tests.shared.workflows import ROOT
 from workflow_scripts.core.files import write_table
@@ -20,20 +21,6 @@ from workflow_scripts.report.written_table import FORMATS
 pytestmark = pytest.mark.xdist_group("figures")
 
 CHROMIUM = shutil.which("chromium")
-SETTINGS = {
-    "matrix": {
-        "targets": ["harmlessness"],
-        "scenarios": ["simpo", "dpo"],
-        "conflicts": ["none", "explicit", "implicit"],
-        "seeds": [0, 1, 2],
-    },
-    "models": {"small": {"id": "<b>not bold</b>"}},
-    "probe": {"threshold": 0.75},
-    "compat": {},
-    **{name: {} for name in ("scenarios", "sft", "training", "targets", "conflicts")},
-}
-RECORD = {"seconds": 1800, "device": "cpu", "versions": {"torch": "2.15.0"}}
-DATA = {"sets": {"gt": {"kept": 1000, "revision": None, "source": {"path": "gt.jsonl"}}}}
 
 
 @pytest.fixture(scope="module")

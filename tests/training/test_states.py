@@ -15,6 +15,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from tests.shared.trainings import SETTINGS, metrics, train, weights
 from workflow_scripts.core import progress as shown
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.training import states
 from workflow_scripts.training.states import MOMENTS, WEIGHT, Progress, State
 from workflow_scripts.training.telemetry import MetricsLines
 
@@ -73,6 +74,19 @@ def test_a_damaged_state_is_set_aside_with_one_line(
     assert len(caplog.messages) == 1
     found.remove()
     assert not (tmp_path / "state").exists()
+
+
+def test_a_large_state_has_several_parts_each_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(states, "_PART_BYTES", 24)
+    step = saved(tmp_path / "state")
+    assert len(list(step.glob("part-*"))) == 2
+    found = state(tmp_path / "state")
+    assert found.progress().steps == 1
+    assert torch.equal(next(found.tensors(WEIGHT))[2], torch.arange(6.0))
+    flip(step / PART)
+    assert state(tmp_path / "state").progress() == Progress()
 
 
 def test_an_older_whole_state_serves_where_the_newest_is_damaged(tmp_path: Path):

@@ -9,7 +9,10 @@ import errno
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.runtime import ranks
 
-_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+_NO_MEMORY = (
+    *("out of memory", "not enough memory", "can't allocate memory"),
+    *("cannot allocate memory", "alloc_failed"),
+)
 _NO_SPACE = ("no space left on device", "disk quota exceeded")
 _RANK_GONE = ("connection closed by peer", "connection reset by peer", "remote process exited")
 

@@ -21,14 +21,13 @@ import shutil
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from workflow_scripts.runtime import slurm_job
+from workflow_scripts.runtime import slurm_job, threads
 
 CHANGES_NO_RESULT = "says which run may work in a folder"
 
@@ -120,8 +119,7 @@ def join() -> None:
             _held.append(_lock(Path(mark), fcntl.LOCK_SH))
             # Where another machine's locks are not seen, it would seem to have ended.
             if json.loads(Path(mark).read_text(encoding="utf-8"))["boot"] == _boot():
-                ends = threading.Thread(target=_end_with, args=(_main_of(Path(mark)),), daemon=True)
-                ends.start()
+                threads.start(_end_with, _main_of(Path(mark)))
 
 
 def _end_with(main: Path) -> None:

@@ -12,10 +12,12 @@ import hashlib
 import json
 import logging
 import secrets
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,11 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 _PROGRESS = "progress.json"
 _PART_BYTES = 2_000_000_000
+_SHA256 = """
+import hashlib, sys
+with open(sys.argv[1], "rb") as file:
+    print(hashlib.file_digest(file, "sha256").hexdigest())
+"""
 _OURS = ("step-*", ".step-*", "unreadable-*")
 """Patterns of what is made here; any other file in a state's folder is somebody else's."""
 
@@ -138,20 +145,19 @@ class State:
             self.folder.rmdir()
 
     def _write(self, path: Path, progress: Progress, tensors: Iterator[tuple[str, Tensor]]) -> None:
-        with atomic_path(path) as partial, ThreadPoolExecutor(1) as threads:
-            partial.mkdir()
+        with atomic_path(path) as unfinished, ExitStack() as hashing:
+            unfinished.mkdir()
             hashes = {}
             for number, part in enumerate(_parts(tensors)):
-                file = partial / f"part-{number:05d}.safetensors"
+                file = unfinished / f"part-{number:05d}.safetensors"
                 save_file(part, file)
-                # While the next part is gathered and written.
-                hashes[file.name] = threads.submit(sha256_of, file)
+                hashes[file.name] = _hash(file, hashing)
             content = {
                 "fingerprint": self._fingerprint,
-                "parts": {name: of_file.result() for name, of_file in hashes.items()},
+                "parts": {name: result() for name, result in hashes.items()},
                 "progress": asdict(progress),
             }
-            write_json(partial / _PROGRESS, content | {"sha256": _digest(content)})
+            write_json(unfinished / _PROGRESS, content | {"sha256": _digest(content)})
 
     def _discard_own(self, but_for: Path | None = None) -> None:
         """Delete this training's states, and none that somebody else may be writing."""
@@ -179,6 +185,27 @@ class State:
             except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
                 _set_aside(path, error)
         return None
+
+
+def _hash(file: Path, hashing: ExitStack) -> Callable[[], str]:
+    """Begin to hash a part, and return what waits for the result.
+
+    A large one while the next is gathered and written, by a process: where memory is full, CPython
+    waits for ever for a new thread.
+    """
+    if file.stat().st_size < _PART_BYTES:
+        return partial(str, sha256_of(file))
+    process = hashing.enter_context(
+        subprocess.Popen([sys.executable, "-I", "-S", "-c", _SHA256, file], stdout=subprocess.PIPE)
+    )
+
+    def result() -> str:
+        printed = process.communicate()[0]
+        if process.returncode:
+            raise OSError(f"{file.name} cannot be hashed")
+        return printed.decode().strip()
+
+    return result
 
 
 def _digest(content: dict[str, Any]) -> str:
