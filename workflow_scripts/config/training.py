@@ -25,7 +25,7 @@ class Training(Settings):
 
     batch_size: Count = 32
     """Pairs in a batch, over all ranks."""
-    max_length: Annotated[int, Field(ge=8)] = 512
+    max_length: Annotated[Count, Field(ge=8)] = 512
     """Tokens in a text at most; the prompt is cut first."""
     data_order: Literal["shuffled", "file", "shuffled_once"] = "shuffled"
     """A new shuffle each epoch; the file's own order every epoch; or one shuffle for all epochs."""
