@@ -72,7 +72,7 @@ class Writer:
             except FileNotFoundError:
                 continue  # the one before has just removed its folder
             except Timeout:
-                self._wait()
+                self._wait(self._holder())
                 continue
             except (OSError, NotImplementedError) as error:
                 logger.warning("%s: cannot be locked (%s)", self._file.parent, first_line(error))
@@ -80,18 +80,17 @@ class Writer:
             if not self._runs_elsewhere():
                 break
             lock.release()
-            self._wait()
+            self._wait(self._holder())
         self._lock = lock
         with suppress(OSError):
             self._file.write_text(json.dumps(_this_process()), encoding="utf-8")
 
     def _follow(self) -> None:
         """Wait for the first rank: until then another training may go on."""
-        while self._holder().get("meeting") != _meeting():
-            self._wait()
+        while (holder := self._holder()).get("meeting") != _meeting():
+            self._wait(holder)
 
-    def _wait(self) -> None:
-        holder = self._holder()
+    def _wait(self, holder: dict[str, Any]) -> None:
         job, host = holder.get("job"), holder.get("host", "another host")
         who = f"Slurm job {job} on {host}" if job else f"process {holder.get('process')} on {host}"
         if time.monotonic() > self._until:
