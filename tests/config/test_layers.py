@@ -72,6 +72,13 @@ def test_a_source_and_the_hardware_are_replaced_whole():
     assert list(config["hardware"]) == ["rtx4090"]
 
 
+def test_what_a_layer_leaves_out_of_what_it_replaces_is_its_fault():
+    """The layer below gives it, in the section that is replaced."""
+    mine = Layer("mine.yaml", {"hardware": {"a40": {"bf16_tflops": 100}}})
+    with pytest.raises(UserError, match=r"^mine\.yaml: hardware\.a40\.memory_gb: missing; add it$"):
+        load([Layer("config.yaml", PAPER), mine])
+
+
 def test_a_layer_may_stand_alone():
     layers = [Layer("config.yaml", PAPER), Layer("mine.yaml", {"inherit": False, "a": 1})]
     assert merged(layers) == {"a": 1}

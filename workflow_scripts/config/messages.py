@@ -61,7 +61,9 @@ def describe(fault: Mapping[str, Any], schema: type[BaseModel], layers: Sequence
     elif isinstance(cause, AboutKey):
         location = cause.location
     message = _message(fault, schema, location)
-    return f"{_layer_of(location, layers)}: {'.'.join(map(str, location))}: {message}"
+    # A lower layer may have the key, and a higher one the section in place of the lower one's.
+    said = location[:-1] if fault["type"] == "missing" else location
+    return f"{_layer_of(said, layers)}: {'.'.join(map(str, location))}: {message}"
 
 
 def _message(fault: Mapping[str, Any], schema: type[BaseModel], location: Sequence[Any]) -> str:
