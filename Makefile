@@ -38,7 +38,7 @@ schema: env
 env: .venv/.made
 
 .venv/.made: pyproject.toml uv.lock $(UV)
-	$(UV) sync --frozen --python python3
+	$(UV) sync --frozen --compile-bytecode --python python3
 	touch $@
 
 $(UV): envs/uv.txt

@@ -1,9 +1,10 @@
 """Measure training throughput: ``python -m benchmarks.throughput``.
 
 Every contestant trains the same model from the same weights on the same batches, in a process of
-its own, in turn: ours, TRL's, the paper's loop, ours again. The first step warms up and is not
-timed, unless it is the only one. The table is printed, and every single measurement left in
-FOLDER/measurements.json; with --steps 0 the table is made of those that are there.
+its own, in turn: ours, TRL's, the paper's loop, and the authors' published code where a checkout of
+it is given. The first step warms up and is not timed, unless it is the only one. The table is
+printed, and every single measurement left in FOLDER/measurements.json; with --steps 0 the table is
+made of those that are there.
 """
 
 import argparse
@@ -18,7 +19,15 @@ from typing import Any, NamedTuple
 from benchmarks.throughput import workload
 
 ROOT = Path(__file__).parents[2]
-TRL = "trl==1.16.0"
+PEERS = {
+    "trl": (["trl==1.16.0"], None),
+    # What the authors' code imports; newer releases of transformers lack a function of theirs.
+    "authors": (
+        ["transformers==4.57.1", "torch_optimizer==0.3.0", "datasets", "accelerate", "wandb"],
+        {"torch", "numpy"},
+    ),
+}
+"""By environment: what is installed into it, and what in the versions of ``uv.lock``, or all."""
 DPO_EPOCHS = 3
 """Epochs that one pass of DPO's reference model serves, in the paper's settings."""
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "A800": 312e12, "A40": 149.7e12}
@@ -56,7 +65,11 @@ def _measure(args: argparse.Namespace, measurements: list[dict[str, Any]], made:
     pairs = workload.write_pairs(args.data, args.folder, args.steps * workload.BATCH)
     workload.make_tokenizer(args.folder)
     batches = workload.write_batches(args.folder, pairs)
-    contestants = [each for each in _contestants(args.folder) if each.name in args.contestants]
+    contestants = [
+        each
+        for each in _contestants(args.folder)
+        if each.name in args.contestants and (args.authors or each.name != "authors")
+    ]
     for size in args.sizes:
         for objective in args.objectives:
             reward = objective == "reward_model"
@@ -73,6 +86,7 @@ def _measure(args: argparse.Namespace, measurements: list[dict[str, Any]], made:
                         "micro_batch": args.micro_batch,
                         "threads": args.threads,
                         "precompute": contestant.precompute,
+                        "authors": args.authors and str(args.authors.absolute()),
                     }
                     found = measured(contestant, specification, args.folder)
                     found |= {"size": size, "objective": objective, "contestant": contestant.name}
@@ -96,6 +110,10 @@ def _arguments() -> argparse.Namespace:
         "--objectives", nargs="+", choices=workload.OBJECTIVES, default=list(workload.OBJECTIVES)
     )
     parser.add_argument("--contestants", nargs="+", choices=names, default=names)
+    parser.add_argument(
+        "--authors", type=Path, metavar="CHECKOUT",
+        help="a checkout of keven980716/weak-to-strong-deception, whose code is timed too",
+    )  # fmt: skip
     parser.add_argument("--steps", type=int, default=6, help="optimizer steps, the first untimed")
     parser.add_argument("--repeats", type=int, default=1, help="measurements of each")
     parser.add_argument("--micro-batch", type=int, default=8, help="pairs at once in ours and TRL")
@@ -111,34 +129,34 @@ def _arguments() -> argparse.Namespace:
 
 def _contestants(folder: Path) -> list[Contestant]:
     trl = [str(folder.absolute() / "trl/bin/python"), "-m", "benchmarks.throughput.peer_trl"]
+    authors = [str(folder.absolute() / "authors/bin/python"), "-m", "benchmarks.throughput.authors"]
     return [
         Contestant("ours", [sys.executable, "-m", "benchmarks.throughput.ours"]),
         Contestant("TRL", trl),
         Contestant("TRL, precomputed", trl, ("dpo",), precompute=True),
         Contestant("paper", [sys.executable, "-m", "benchmarks.throughput.paper"]),
+        Contestant("authors", authors),
     ]
 
 
-def make_peer(folder: Path) -> None:
-    """Install TRL into an environment of its own, beside the versions of ``uv.lock``."""
-    python = folder / "trl/bin/python"
+def make_peer(folder: Path, peer: str) -> None:
+    """Install a peer into an environment of its own, beside the versions of ``uv.lock``."""
+    python = folder / peer / "bin/python"
     if python.exists():
         return
     uv = str(ROOT / ".uv/bin/uv")
     locked = folder / "locked.txt"
     lock = ["export", "--frozen", "--no-hashes", "--no-dev", "--quiet", "--output-file"]
+    subprocess.run([uv, *lock, str(locked.absolute())], cwd=ROOT, check=True)
+    required, as_locked = PEERS[peer]
+    if as_locked is not None:
+        lines = locked.read_text().splitlines()
+        locked.write_text("\n".join(e for e in lines if e.partition("==")[0] in as_locked))
     for command in (
-        [*lock, str(locked.absolute())],
-        ["venv", "--quiet", "--python", sys.executable, str(folder.absolute() / "trl")],
+        ["venv", "--quiet", "--python", sys.executable, str(folder.absolute() / peer)],
         [
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            str(python.absolute()),
-            TRL,
-            "-c",
-            str(locked.absolute()),
+            *("pip", "install", "--quiet", "--python", str(python.absolute())),
+            *(*required, "-c", str(locked.absolute())),
         ],
     ):
         subprocess.run([uv, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
@@ -146,8 +164,9 @@ def make_peer(folder: Path) -> None:
 
 def measured(contestant: Contestant, specification: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return what a contestant, in a process of its own, found in training as specified."""
-    if contestant.name.startswith("TRL"):
-        make_peer(folder)
+    environment_of = Path(contestant.command[0]).parents[1].name
+    if environment_of in PEERS:
+        make_peer(folder, environment_of)
     given, output = folder / "specification.json", folder / "run.json"
     given.write_text(json.dumps(specification | {"output": str(output.absolute())}))
     output.unlink(missing_ok=True)
