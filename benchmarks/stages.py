@@ -26,8 +26,9 @@ import accelerate.optimizer  # noqa: E402
 import deepspeed  # noqa: E402, F401  (the Trainer would import it)
 
 from benchmarks.throughput import workload  # noqa: E402
+from workflow_scripts.__main__ import run_stage  # noqa: E402
 from workflow_scripts.models import checkpoints, scorer, tokenise  # noqa: E402
-from workflow_scripts.stages import train  # noqa: E402
+from workflow_scripts.stages import train  # noqa: E402, F401  (an import, too)
 from workflow_scripts.training import trainer  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -94,8 +95,6 @@ def main() -> None:
     watch.around(accelerate.Accelerator, "backward", "backward")
     watch.around(accelerate.optimizer.AcceleratedOptimizer, "step", "optimizer")
     watch.around(checkpoints, "save", "save")
-    stage = argparse.ArgumentParser()
-    train.add_arguments(stage)
     out = args.folder / "profiled"
     out.mkdir(exist_ok=True)
     settings = workload.TRAINING | workload.OBJECTIVES[args.objective]
@@ -104,7 +103,8 @@ def main() -> None:
     arguments += ["--checkpoint", str(out / "checkpoint"), "--record", str(out / "train.json")]
     arguments += ["--metrics", str(out / "metrics.jsonl")]
     began = time.perf_counter(), time.process_time()
-    train.run(stage.parse_args(arguments))
+    if run_stage(["train", *arguments]):
+        sys.exit("the stage train failed")
     whole = time.perf_counter() - began[0], time.process_time() - began[1]
     parts = [spent for part, spent in watch.spent.items() if part != "import"]
     rest = (whole[i] - sum(spent[i] for spent in parts) for i in (0, 1))
