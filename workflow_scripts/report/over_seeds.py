@@ -7,7 +7,7 @@ much the seeds differ, and doesn't average out over them.
 import itertools
 import math
 from collections.abc import Sequence
-from statistics import NormalDist, fmean
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,8 @@ Interval = tuple[float | None, float | None, float | None]
 def crossed_interval(values: Sequence[float], moved: Influences) -> Interval:
     """Return the mean of seeds and the 95 % interval over seeds and groups of pairs.
 
-    Seeds have their t-interval, less what groups move in one seed and not in another, which is part
-    of how much seeds differ. Groups have the normal one of what they move in the mean.
+    Seeds have their t-interval. What groups move in one seed and not in another is part of how much
+    seeds differ, so groups have an interval of the rest of what they move in the mean.
 
     Args:
         values: of each seed, two or more.
@@ -42,14 +42,27 @@ def crossed_interval(values: Sequence[float], moved: Influences) -> Interval:
     mean, low, _ = t_interval(values, LEVEL)
     assert mean is not None
     assert low is not None
-    seeds = len(values)
-    apart = moved - moved.mean(axis=0)
-    of_pairs = float((apart**2).sum()) / (seeds * (seeds - 1))
-    variance = float(np.var(values, ddof=1)) / seeds
-    left = math.sqrt(max(1 - of_pairs / variance, 0.0)) if variance else 0.0
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    half = math.hypot((mean - low) * left, z * error_of(moved.mean(axis=0)))
+    seeds, together = len(values), moved.mean(axis=0)
+    apart = float(((moved - together) ** 2).sum()) / (seeds * (seeds - 1))
+    common = math.sqrt(max(error_of(together) ** 2 - apart, 0.0))
+    half = math.hypot(mean - low, _quantile(together) * common)
     return mean, mean - half, mean + half
+
+
+def _quantile(moved: Influences) -> float:
+    """Return the quantile of t for an error over groups, with as many degrees as it is worth.
+
+    Its variance is a mean of squares; where few groups have most of it, it is worth few (the
+    moments of Satterthwaite 1946, with the kurtosis of what groups move).
+    """
+    from scipy.special import stdtrit
+
+    squares = float(moved @ moved)
+    if not squares:
+        return 0.0
+    excess = float((moved**4).sum()) / squares**2 - 1 / np.count_nonzero(moved)
+    freedom = 2 / excess if excess > 0 else math.inf
+    return float(stdtrit(max(freedom, 1.0), (1 + LEVEL) / 2))
 
 
 def over_seeds(rows: Sequence[CellRow], figure: str) -> Interval:
