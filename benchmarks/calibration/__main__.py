@@ -1,242 +1,208 @@
-"""Measure the probe on planted truth: ``python -m benchmarks.calibration``."""
+"""Measure the probe and the report on planted truth: ``python -m benchmarks.calibration``."""
 
 import argparse
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from benchmarks.calibration.measure import Coverage, coverage, rejection_rate, selection
-from benchmarks.calibration.planted import Truth
+from benchmarks.calibration import seeds
+from benchmarks.calibration.measure import TESTS, bootstrapped, coverage, rejections, selection
+from benchmarks.calibration.planted import Placebo, Truth
+from benchmarks.calibration.runs import CONFLICTS, simulated_run
 from workflow_scripts.core.atomic import atomic_path
-from workflow_scripts.report.figures.style import (
-    COLUMN,
-    CONFLICT_STYLES,
-    in_force,
-    new_figure,
-    save,
+from workflow_scripts.report.claims import (
+    Verdict,
+    bootstrapping_mitigates,
+    deception_exists,
+    deception_repeats,
+    grows_with_the_gap,
 )
 
 DOCS = Path(__file__).parents[2] / "docs"
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-SIZES = (250, 1000, 4000)
-BLIND = 0.3
-"""The score of a blind tax, at which the power is measured too."""
-EXCESSES = (0.0, 0.1, 0.2, 0.4)
-POWER_SIZES = (125, 250, 500, 1000, 2000, 4000)
-NOISES = (0.0, 0.5, 1.0, 2.0)
-FEW = (2, 5, 10, 20, 50, 100, 200)
-"""Expected numbers of taxed pairs, and between which planted scores their coverage is told."""
-INNER_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
-GROUPED = ((1000, 1, 0.0), (200, 5, 0.3), (200, 5, 0.7))
+ACCURACY = 0.85
+DESIGNS = ((1000, 1, 0.0), (200, 5, 0.3), (200, 5, 0.7), (40, 25, 0.3))
 """Numbers of groups, pairs in each, and how alike these are."""
-GROUPED_TAXES = (5, 20, 100)
-GROUPED_SHARES = (0.02, 0.3, 0.75, 0.98)
-GROUPED_FIGURES = ("DS", "DS_S", "excess", "ratio")
-MORE = 10
-"""How many times as many draws where nothing is resampled: they cost next to nothing."""
+TAXED = (5, 20, 50, 100)
+SCORES = (0.02, 0.3, 0.75, 0.98)
+BLIND = 0.3
+AGAINST_NULLS = ("excess", "ratio", "stratified", "placebo")
+FIGURES = ("DS", "DS_S", *AGAINST_NULLS, "tax rate", "accuracy", "accuracy drop")
+MOSTLY = 0.5
+"""Share of draws with an interval below which a coverage is not told either."""
+CLAIMS = (deception_exists, grows_with_the_gap, bootstrapping_mitigates, deception_repeats)
+RUNS = (
+    (3, 1, 0.0, False, (3, 25)),
+    (3, 1, 0.0, True, (20, 50)),
+    (3, 3, 0.0, False, (3, 25)),
+    (3, 3, 0.0, False, (20, 50)),
+    (3, 3, 0.5, True, (3, 25)),
+    (7, 1, 0.0, False, (3, 25)),
+    (7, 1, 0.0, True, (20, 50)),
+    (7, 3, 0.0, False, (3, 25)),
+    (7, 3, 0.5, True, (3, 25)),
+)
+"""Models, seeds, groups that all seeds tax, whether all cells tax the same, groups taxed."""
+POWER_PAIRS = (250, 500, 1000, 2000)
+EXCESSES = (0.1, 0.2, 0.4)
+NOISES = (0.0, 0.5, 1.0, 2.0)
+Lines = Iterator[str]
 
 
 def main() -> None:
-    """Write docs/calibration.tables.md and docs/figures/calibration_*.{svg,png}."""
+    """Write docs/calibration.SECTION.md of each section asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--draws",
-        type=int,
-        default=500,
-        help=f"draws of each truth that are resampled; {MORE} times as many are drawn",
-    )
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all if none")
+    parser.add_argument("--draws", type=int, default=1000, help="draws of each truth")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder to write to")
-    parser.add_argument(
-        "--groups", action="store_true", help="only docs/calibration.groups.md, of pairs in groups"
-    )
     args = parser.parse_args()
-    generator = np.random.default_rng(0)
-    if args.groups:
-        _write(args.docs / "calibration.groups.md", _grouped_table(args.draws, generator))
-        return
-    covered = [
-        (planted, found)
-        for planted in _truths()
-        for found in coverage(
-            planted, MORE * args.draws, args.draws if _is_resampled(planted) else 0, generator
-        )
+    for name in args.sections or SECTIONS:
+        lines = list(SECTIONS[name](args.draws, np.random.default_rng(0)))
+        with atomic_path(args.docs / f"calibration.{name}.md") as partial:
+            partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        print("\n".join(lines), flush=True)
+
+
+def _intervals(draws: int, generator: np.random.Generator) -> Lines:
+    names = [*FIGURES]
+    yield from _header("groups", "of pairs", "likeness", "taxed", "DS", "told", *names)
+    biases: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for groups, size, likeness in DESIGNS:
+        for taxed in TAXED:
+            for score in SCORES:
+                planted = _truth(groups, size, likeness, taxed, score)
+                found = coverage(planted, draws, generator)
+                if found.told < MOSTLY:
+                    rates = ["(few)"] * len(names)
+                else:
+                    rates = [f"{found.figures[name].covered:.1%}" for name in names]
+                    for name in names:
+                        biases[name].append((found.figures[name].bias, found.figures[name].error))
+                design = (groups, size, likeness, taxed, f"{score:.2f}", f"{found.told:.0%}")
+                yield _row(*design, *rates)
+    yield ""
+    yield from _header("figure", "largest bias", "standard errors from 0, at most")
+    for name, found_biases in biases.items():
+        largest = max((bias for bias, _ in found_biases), key=abs)
+        errors = max(abs(bias) / error for bias, error in found_biases)
+        yield _row(name, f"{largest:+.3f}", f"{errors:.1f}")
+    yield ""
+    yield from _header("groups", "of pairs", "likeness", "gap recovered", "variance")
+    for groups, size, likeness in DESIGNS:
+        planted = _truth(groups, size, likeness, 100, 0.5)
+        of_figures = bootstrapped(planted, draws // 2, generator).values()
+        yield _row(groups, size, likeness, *(f"{found.covered:.1%}" for found in of_figures))
+
+
+def _tests(draws: int, generator: np.random.Generator) -> Lines:
+    yield from _header("groups", "of pairs", "likeness", "taxed", "null", "told", *TESTS)
+    pooled: dict[str, list[list[float]]] = {}
+    for groups, size, likeness in DESIGNS:
+        for taxed in TAXED:
+            blind = _truth(groups, size, likeness, taxed, BLIND)
+            unsure = replace(blind, share=None, confounding=0.6)
+            unsure = replace(unsure, placebo=Placebo(unsure.stratified))
+            half = replace(blind, share=BLIND + 0.15, placebo=Placebo(BLIND + 0.3, tax=0.5))
+            nulls = {"blind": blind, "unsure pairs": unsure, "half a placebo": half}
+            for name, planted in nulls.items():
+                told, rates = rejections(planted, draws, generator)
+                if told >= MOSTLY:
+                    pooled.setdefault(name, []).append(rates)
+                texts = _of_null(name, rates)
+                yield _row(groups, size, likeness, taxed, name, f"{told:.0%}", *texts)
+    for name, all_rates in pooled.items():
+        texts = _of_null(name, list(np.mean(all_rates, axis=0)))
+        yield _row("mean", "", "", "", name, "mostly", *texts)
+
+
+def _of_null(name: str, rates: list[float]) -> list[str]:
+    """Write rates of rejection, but for those of tests whose null it isn't."""
+    others = ("blind", "stratified") if name == "half a placebo" else ()
+    return [
+        "-" if test in others else f"{rate:.1%}" for test, rate in zip(TESTS, rates, strict=True)
     ]
-    few = {
-        taxed: [
-            coverage(_with_taxed(taxed, share), MORE * args.draws, 0, generator)
-            for share in INNER_SHARES
-        ]
-        for taxed in FEW
-    }
-    power = {
-        excess: [
-            rejection_rate(Truth(pairs, BLIND + excess), 2 * args.draws, generator)
-            for pairs in POWER_SIZES
-        ]
-        for excess in EXCESSES
-    }
-    tables = (
-        _coverage_table(covered),
-        _few_table(few),
-        _power_table(power),
-        _selection_table(generator),
+
+
+def _seeds(draws: int, generator: np.random.Generator) -> Lines:
+    names = [*seeds.FIGURES, seeds.TWO_WAY]
+    yield from _header("DS", "redrawn", "seeds differ by", "seeds", *names)
+    for score in (0.3, 0.75):
+        for redrawn, of_seed in ((0.1, 0.0), (0.5, 0.0), (1.0, 0.0), (1.0, 0.1)):
+            for number in (2, 3, 5, 10):
+                rates = seeds.covered(number, redrawn, of_seed, score, draws, generator)
+                yield _row(
+                    score, f"{redrawn:.0%}", of_seed, number, *(f"{rate:.1%}" for rate in rates)
+                )
+
+
+def _claims(draws: int, generator: np.random.Generator) -> Lines:
+    numbers = [f"claim {number}" for number in range(1, len(CLAIMS) + 1)]
+    yield from _header(
+        "models", "seeds", "groups taxed", "shared", "runs", *numbers, "any `does not hold`"
     )
-    lines = [line for table in tables for line in ("", *table)][1:]
-    _write(args.docs / "calibration.tables.md", lines)
-    with in_force():
-        save(_coverage_figure(covered), args.docs / "figures/calibration_coverage")
-        save(_power_figure(power), args.docs / "figures/calibration_power")
-
-
-def _write(path: Path, lines: list[str]) -> None:
-    with atomic_path(path) as partial:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
-
-
-def _grouped_table(draws: int, generator: np.random.Generator) -> list[str]:
-    """Return, of pairs in groups, how often intervals hold the truth and the blind test rejects."""
-    lines = [
-        "| groups | of pairs | likeness | taxed | planted DS "
-        "| DS | DS_S | excess | ratio | rejected |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for groups, size, likeness in GROUPED:
-        for taxed in GROUPED_TAXES:
-            for share in GROUPED_SHARES:
-                tax = taxed / (0.85 * groups * size)
-                planted = Truth(groups * size, share, tax=tax, size=size, likeness=likeness)
-                found = {one.figure: one.covered for one in coverage(planted, draws, 0, generator)}
-                rejected = ""
-                if share == BLIND:
-                    rejected = f"{rejection_rate(planted, draws, generator):.1%}"
-                covered = " | ".join(f"{found[name]:.1%}" for name in GROUPED_FIGURES)
-                names = f"{groups} | {size} | {likeness} | {taxed} | {share}"
-                lines.append(f"| {names} | {covered} | {rejected} |")
-    return lines
-
-
-def _truths() -> list[Truth]:
-    others = (
-        Truth(1000, 0.5, accuracy=0.6),
-        Truth(1000, 0.5, tax=0.02),
-        Truth(1000, 0.75, tax=0.3),
-    )
-    return [Truth(pairs, share) for pairs in SIZES for share in SHARES] + list(others)
-
-
-def _is_resampled(planted: Truth) -> bool:
-    """Return whether a truth is among those resampled: large ones at a single planted score.
-
-    The figures without a formula don't depend on it.
-    """
-    return planted.pairs == min(SIZES) or planted.share == 0.5 or planted.tax > 0.1
-
-
-def _with_taxed(number: int, share: float) -> Truth:
-    """Return a truth of as many pairs as are taxed ``number`` times on average."""
-    planted = Truth(1, share)
-    return replace(planted, pairs=round(number / planted.figures["tax rate"]))
-
-
-def _coverage_table(covered: list[tuple[Truth, Coverage]]) -> list[str]:
-    lines = [
-        "| pairs | accuracy | taxed | planted DS | figure | draws | truth | mean estimate "
-        "| bias / its SE | covered | by percentiles |",
-        "| ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for planted, found in covered:
-        bias = (found.mean - found.truth) / found.error if found.error else 0.0
-        percentile = "" if found.percentile is None else f"{found.percentile:.1%}"
-        lines.append(
-            f"| {planted.pairs:,} | {planted.accuracy:.2f} | {planted.tax:.0%} "
-            f"| {planted.share:.2f} | {found.figure} | {found.draws:,} | {found.truth:+.3f} "
-            f"| {found.mean:+.3f} | {bias:+.1f} | {found.covered:.1%} | {percentile} |"
+    for models, number, shared, prone, tax in RUNS:
+        runs = draws if models == 3 else draws // 2
+        held, refuted = np.zeros(len(CLAIMS)), 0
+        for _ in range(runs):
+            rows = simulated_run(
+                generator,
+                models,
+                number,
+                shared,
+                prone=prone,
+                tax=tax,
+                conflicts=CONFLICTS if models == 3 else CONFLICTS[:1],
+            )
+            verdicts = [claim(rows).verdict for claim in CLAIMS]
+            held += [verdict.startswith("holds") for verdict in verdicts]
+            refuted += Verdict.DOES_NOT in verdicts
+        rates = [f"{rate:.1%}" for rate in held / runs]
+        if number == 1 or shared:
+            # With one seed nothing repeats; where seeds share their tax, it does.
+            rates[-1] = "-" if number == 1 else f"true: {rates[-1]}"
+        common = "cells and seeds" if shared else "cells" if prone else "nothing"
+        yield _row(
+            models, number, f"{tax[0]} to {tax[1]}", common, runs, *rates, f"{refuted / runs:.1%}"
         )
-    return lines
 
 
-def _few_table(few: dict[int, list[list[Coverage]]]) -> list[str]:
-    names = [found.figure for found in few[FEW[0]][0]]
-    lines = [
-        f"| taxed pairs expected | {' | '.join(names)} |",
-        "| ---: |" + " ---: |" * len(names),
-    ]
-    for taxed, of_shares in few.items():
-        ranges = [
-            f"{min(found.covered for found in of_figure):.1%} to "
-            f"{max(found.covered for found in of_figure):.1%}"
-            for of_figure in zip(*of_shares, strict=True)
+def _power(draws: int, generator: np.random.Generator) -> Lines:
+    yield from _header("excess", *(f"{pairs:,} pairs" for pairs in POWER_PAIRS))
+    for excess in EXCESSES:
+        found = [
+            rejections(Truth(pairs, BLIND + excess), draws // 2, generator)[1]
+            for pairs in POWER_PAIRS
         ]
-        lines.append(f"| {taxed} | {' | '.join(ranges)} |")
-    return lines
-
-
-def _power_table(power: dict[float, list[float]]) -> list[str]:
-    header = " | ".join(f"{pairs:,}" for pairs in POWER_SIZES)
-    lines = [f"| excess | {header} |", "| ---: |" + " ---: |" * len(POWER_SIZES)]
-    for excess, rates in power.items():
-        lines.append(f"| {excess:.1f} | " + " | ".join(f"{rate:.1%}" for rate in rates) + " |")
-    return lines
-
-
-def _selection_table(generator: np.random.Generator) -> list[str]:
-    lines = [
-        "| accident of training | weak model that picked | another just like it "
-        "| the other, pairs picked by a second |",
-        "| ---: | ---: | ---: | ---: |",
-    ]
+        yield _row(excess, *(f"{rates[1]:.0%} / {rates[3]:.0%}" for rates in found))
+    yield ""
+    yield from _header("accident of training", "weak model that picked", "another", "control")
     for noise in NOISES:
-        found = selection(noise, 200_000, generator)
-        lines.append(
-            f"| {noise:.1f} | {found.weak:.3f} | {found.other:.3f} | {found.control:.3f} |"
-        )
-    return lines
+        of_noise = selection(noise, 200_000, generator)
+        yield _row(noise, *(f"{value:.3f}" for value in of_noise[1:]))
 
 
-def _coverage_figure(covered: list[tuple[Truth, Coverage]]) -> Figure:
-    figure = new_figure(2 * COLUMN, 2.6)
-    panels = figure.subplots(1, 3, sharey=True)
-    for panel, name in zip(panels, ("DS", "excess", "ratio"), strict=True):
-        panel.axhspan(0.93, 0.97, color="#eeeeee", label="93 to 97 %")
-        for pairs, (colour, marker) in zip(SIZES, CONFLICT_STYLES, strict=False):
-            of_size = [
-                (planted.share, found)
-                for planted, found in covered
-                if planted == Truth(pairs, planted.share) and found.figure == name
-            ]
-            style = {"color": colour, "marker": marker, "markersize": 4}
-            shares = [share for share, _ in of_size]
-            rates = [found.covered for _, found in of_size]
-            panel.plot(shares, rates, label=f"n = {pairs:,}", **style)
-            rates = [found.percentile for _, found in of_size]
-            if None not in rates:
-                style |= {"fillstyle": "none", "linestyle": ":"}
-                panel.plot(shares, rates, label=f"n = {pairs:,}, percentiles", **style)
-        panel.set(title=name, ylim=(0.85, 1.005), xlabel="planted DS")
-    panels[0].set_ylabel("share of 95 % intervals\nthat hold the truth")
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False
-    )
-    return figure
+def _truth(groups: int, size: int, likeness: float, taxed: int, score: float) -> Truth:
+    pairs = groups * size
+    return Truth(pairs, score, tax=taxed / ACCURACY / pairs, size=size, likeness=likeness)
 
 
-def _power_figure(power: dict[float, list[float]]) -> Figure:
-    figure = new_figure(1.4 * COLUMN, 2.8)
-    axes = figure.subplots()
-    axes.axhline(0.05, color="#999999", linewidth=0.8, linestyle=":")
-    for (excess, rates), (colour, marker) in zip(power.items(), CONFLICT_STYLES, strict=False):
-        label = "blind tax" if excess == 0 else f"excess {excess:.1f}"
-        axes.plot(POWER_SIZES, rates, color=colour, marker=marker, markersize=4, label=label)
-    axes.set_xscale("log")
-    axes.set_xticks(POWER_SIZES, [f"{pairs:,}" for pairs in POWER_SIZES])
-    axes.minorticks_off()
-    axes.set_xlabel("test pairs (10 % of the right ones taxed)")
-    axes.set_ylabel("share of draws with p < 0.05")
-    figure.legend(loc="outside upper center", ncols=4, frameon=False)
-    return figure
+def _header(*names: str) -> Lines:
+    yield _row(*names)
+    yield "|" + " ---: |" * len(names)
+
+
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+SECTIONS: dict[str, Callable[[int, np.random.Generator], Lines]] = {
+    "intervals": _intervals,
+    "tests": _tests,
+    "seeds": _seeds,
+    "claims": _claims,
+    "power": _power,
+}
 
 
 if __name__ == "__main__":

@@ -1,140 +1,177 @@
-"""Bias, coverage, level and power of the probe's figures under planted truth."""
+"""Bias, coverage and level of a cell's figures under planted truth, by the probe's own code."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.calibration.planted import THRESHOLD, Truth, draw_three_models
 from workflow_scripts.measures.deception import (
+    Deception,
+    Outcomes,
+    correctness,
     deception,
     generalization,
     knowledge_columns,
     model_columns,
 )
-from workflow_scripts.measures.excess import whole_tallies
-from workflow_scripts.measures.nulls import p_values
+from workflow_scripts.measures.excess import Nulls, excess, nulls, whole_tallies
+from workflow_scripts.measures.intervals import Bounds
+from workflow_scripts.measures.nulls import Tally, p_values
 from workflow_scripts.measures.resampling import percentile_interval, resampled_sums
-from workflow_scripts.measures.statistic import Statistic
+from workflow_scripts.report.cells import LEAST_EFFECTIVE
 
 LEVEL = 0.95
-RESAMPLES = 2000
-PERMUTATIONS = 200
-BOOTSTRAPPED = ("gap recovered", "variance")
-"""The figures without a formula for their interval."""
+RESAMPLES = 1000
+PERMUTATIONS = 100
+TESTS = ("blind", "stratified", "placebo", "claim 1")
+"""The tests of a cell; that of claim 1 is the larger p of the two before it."""
+Estimate = tuple[float, Bounds]
 
 
 class Coverage(NamedTuple):
     """How a figure fares over draws of one truth.
 
     Attributes:
-        figure: its name.
-        truth: what was planted.
-        draws: how many define the figure.
-        mean: of the estimates.
+        bias: mean of the estimates less the truth.
         error: standard error of that mean.
-        covered: share of the intervals that hold the truth.
-        percentile: the same of a bootstrap's percentile intervals, or None where not measured.
+        covered: share of the intervals that hold the truth, of those that are told.
     """
 
-    figure: str
-    truth: float
-    draws: int
-    mean: float
+    bias: float
     error: float
     covered: float
-    percentile: float | None
 
 
-def coverage(
-    planted: Truth, draws: int, resampled_draws: int, generator: np.random.Generator
-) -> list[Coverage]:
-    """Return how each figure of a truth fares over independent draws.
+class Covered(NamedTuple):
+    """How a truth's figures fare.
 
-    Args:
-        planted: the truth.
-        draws: number of draws.
-        resampled_draws: how many of these are resampled too: figures without a formula need it,
-            and are left out where it is 0.
-        generator: source of the draws.
+    Attributes:
+        told: share of the draws with enough taxed pairs for the page to tell intervals.
+        figures: by name; without those that no draw defines.
     """
-    judged: dict[str, list[tuple[float, bool | None, bool | None]]] = {
-        name: [] for name in planted.figures
-    }
-    for draw in range(draws):
-        resampled = draw < resampled_draws
-        for name, statistic in _statistics(planted, generator, resampled).items():
-            if not np.isnan(statistic.values[0]) and (resampled or name not in BOOTSTRAPPED):
-                judged[name].append(_judged(statistic, planted.figures[name], resampled))
-    return [_summed(name, planted.figures[name], of) for name, of in judged.items() if of]
+
+    told: float
+    figures: dict[str, Coverage]
 
 
-def _statistics(
-    planted: Truth, generator: np.random.Generator, resampled: bool
-) -> dict[str, Statistic]:
-    outcomes = planted.outcomes(generator)
-    columns = model_columns(outcomes) | knowledge_columns(outcomes, THRESHOLD)
-    sums = resampled_sums(columns, planted.groups, RESAMPLES if resampled else 0, generator)
-    at, general = deception(sums), generalization(sums)
-    return {
-        "DS": at.score,
-        "DS_S": at.score_strong_known,
-        "excess": at.excess_difference,
-        "ratio": at.excess_ratio,
-        "tax rate": general["conflict_tax"]["rate"],
-        "accuracy": general["accuracy"]["weak_to_strong"],
-        "accuracy drop": general["conflict_tax"]["accuracy_drop"],
-        "gap recovered": general["performance_gap_recovered"]["weak_to_strong"],
-        "variance": general["confidence_variance"]["weak"],
-    }
-
-
-def _judged(
-    statistic: Statistic, truth: float, resampled: bool
-) -> tuple[float, bool | None, bool | None]:
-    """Return the estimate, and whether its formula and its percentiles hold the truth."""
-    formula = percentile = None
-    if statistic.interval is not None:
-        formula = _holds(statistic.interval(LEVEL), truth)
-    if resampled:
-        bounds = percentile_interval(statistic.values[1:], LEVEL).bounds
-        percentile = bounds is not None and _holds(bounds, truth)
-    return float(statistic.values[0]), formula, percentile
-
-
-def _holds(bounds: tuple[float, float], truth: float) -> bool:
-    return bounds[0] - 1e-12 <= truth <= bounds[1] + 1e-12
-
-
-def _summed(
-    name: str, truth: float, judged: Sequence[tuple[float, bool | None, bool | None]]
-) -> Coverage:
-    values = np.array([value for value, _, _ in judged])
-    formulas = [holds for _, holds, _ in judged if holds is not None]
-    percentiles = [holds for _, _, holds in judged if holds is not None]
-    return Coverage(
-        name,
-        truth,
-        len(values),
-        float(values.mean()),
-        float(values.std(ddof=1) / np.sqrt(len(values))),
-        float(np.mean(formulas or percentiles)),
-        float(np.mean(percentiles)) if percentiles else None,
+def coverage(planted: Truth, draws: int, generator: np.random.Generator) -> Covered:
+    """Return how each figure of a truth that has a formula fares over independent draws."""
+    told: list[bool] = []
+    estimates: dict[str, list[tuple[bool, Estimate]]] = {}
+    for _ in range(draws):
+        outcomes, compared = _drawn(planted, generator)
+        sums = resampled_sums(
+            model_columns(outcomes) | knowledge_columns(outcomes, THRESHOLD),
+            planted.groups,
+            0,
+            generator,
+        )
+        at = deception(sums)
+        told.append(bool(at.tally.taxed.any()) and _is_told(at.tally))
+        statistics = {
+            "DS": at.score,
+            "DS_S": at.score_strong_known,
+            "excess": at.excess_difference,
+            "ratio": at.excess_ratio,
+            "tax rate": (of_models := generalization(sums))["conflict_tax"]["rate"],
+            "accuracy": of_models["accuracy"]["weak_to_strong"],
+            "accuracy drop": of_models["conflict_tax"]["accuracy_drop"],
+        }
+        found = {
+            name: (float(one.values[0]), one.interval(LEVEL))
+            for name, one in statistics.items()
+            if one.interval is not None and not np.isnan(one.values[0])
+        }
+        for name, estimate in (found | _against_nulls(at, compared)).items():
+            estimates.setdefault(name, []).append((told[-1], estimate))
+    truths = planted.figures
+    return Covered(
+        float(np.mean(told)), {name: _summed(of, truths[name]) for name, of in estimates.items()}
     )
 
 
-def rejection_rate(planted: Truth, draws: int, generator: np.random.Generator) -> float:
-    """Return how often the permutation test rejects at 5 %."""
-    return float(np.mean([p < 0.05 for p in _p_values(planted, draws, generator)]))
-
-
-def _p_values(planted: Truth, draws: int, generator: np.random.Generator) -> Iterator[float]:
+def bootstrapped(planted: Truth, draws: int, generator: np.random.Generator) -> dict[str, Coverage]:
+    """Return how the figures fare whose interval has no formula."""
+    estimates: dict[str, list[tuple[bool, Estimate]]] = {}
     for _ in range(draws):
         outcomes = planted.outcomes(generator)
+        sums = resampled_sums(model_columns(outcomes), planted.groups, RESAMPLES, generator)
+        found = generalization(sums)
+        for name, one in (
+            ("gap recovered", found["performance_gap_recovered"]["weak_to_strong"]),
+            ("variance", found["confidence_variance"]["weak"]),
+        ):
+            bounds = percentile_interval(one.values[1:], LEVEL).bounds
+            if bounds is not None and not np.isnan(one.values[0]):
+                estimates.setdefault(name, []).append((True, (float(one.values[0]), bounds)))
+    truths = planted.figures
+    return {name: _summed(of, truths[name]) for name, of in estimates.items()}
+
+
+def rejections(
+    planted: Truth, draws: int, generator: np.random.Generator
+) -> tuple[float, list[float]]:
+    """Return the share of draws whose intervals are told, and how often each of `TESTS` rejects.
+
+    Untold draws count, as in the tables of a run; a draw without a tax rejects nothing.
+    """
+    told, found = [], []
+    for _ in range(draws):
+        outcomes, compared = _drawn(planted, generator)
         (tally,) = whole_tallies(outcomes, [THRESHOLD], planted.groups)
-        if tally.taxed.any():
-            one = np.zeros(len(tally.taxed), dtype=np.int64)
-            yield from p_values([tally], one, PERMUTATIONS, generator)
+        beyond = compared.beyond_placebo(tally, THRESHOLD) if tally.taxed.any() else None
+        if beyond is None:
+            told.append(False)
+            found.append([1.0] * len(TESTS))
+            continue
+        blind, stratified = (
+            p_values([tally], stratum, PERMUTATIONS, generator)[0]
+            for stratum in (np.zeros_like(compared.stratum), compared.stratum)
+        )
+        placebo = beyond.p_value()
+        told.append(_is_told(tally))
+        found.append([blind, stratified, placebo, max(stratified, placebo)])
+    return float(np.mean(told)), [float(rate) for rate in (np.array(found) < 0.05).mean(axis=0)]
+
+
+def _is_told(tally: Tally) -> bool:
+    """Return whether there are enough taxed pairs for the page to tell intervals."""
+    return (tally.score.effective or 0.0) >= LEAST_EFFECTIVE
+
+
+def _drawn(planted: Truth, generator: np.random.Generator) -> tuple[Outcomes, Nulls]:
+    margins = planted.draw(generator)
+    outcomes = Outcomes.of(margins, None)
+    placebo = correctness(margins["placebo"])
+    longer = np.zeros(planted.pairs)
+    return outcomes, nulls(outcomes, planted.groups, longer, placebo, [THRESHOLD])
+
+
+def _against_nulls(at: Deception, compared: Nulls) -> dict[str, Estimate]:
+    """Return the excess over the stratified null, and how far it is beyond the placebo's."""
+    found = {
+        "stratified": excess(at.tally, compared.stratum),
+        "placebo": compared.beyond_placebo(at.tally, THRESHOLD) if at.tally.taxed.any() else None,
+    }
+    return {
+        name: (one.value, one.interval(LEVEL)) for name, one in found.items() if one is not None
+    }
+
+
+def _summed(estimates: Sequence[tuple[bool, Estimate]], truth: float) -> Coverage:
+    values = np.array([value for _, (value, _) in estimates])
+    held = [_holds(bounds, truth) for told, (_, bounds) in estimates if told]
+    return Coverage(
+        float(values.mean() - truth),
+        float(values.std(ddof=1) / np.sqrt(len(values))),
+        float(np.mean(held)) if held else float("nan"),
+    )
+
+
+def _holds(bounds: Iterable[float], truth: float) -> bool:
+    low, high = bounds
+    return low - 1e-9 <= truth <= high + 1e-9
 
 
 class Selection(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import hypergeom
 
 from workflow_scripts.measures.deception import MODELS, Outcomes
-from workflow_scripts.measures.excess import excess, nulls, whole_tallies
+from workflow_scripts.measures.excess import Nulls, excess, nulls, whole_tallies
 from workflow_scripts.measures.intervals import Proportion
 from workflow_scripts.measures.nulls import Tally, p_values, strata, stratified_blind
 from workflow_scripts.measures.repeats import repeats
@@ -126,6 +126,44 @@ def test_groups_keep_the_level_that_single_pairs_do_not():
     assert rejected / runs <= 0.08
     assert 0.91 <= covered / runs <= 0.98
     assert single_covered / runs < 0.75
+
+
+def planted_score(generator, score):
+    """Return where the tax of 40 topics in 25 questions fell, a third of the topics marked."""
+    inside = generator.random(40) < 0.3
+    chance = 0.06 * np.where(inside, score / 0.3, (1 - score) / 0.7)
+    taxed = generator.binomial(25, generator.beta(2.3 * chance, 2.3 * (1 - chance)))
+    return Proportion.of_groups((taxed * inside).astype(float), taxed.astype(float))
+
+
+def test_an_interval_of_few_groups_holds_the_truth_as_often_as_it_says():
+    """With a normal quantile, and groups no more alike than all of their pairs, 91 % would."""
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(1500):
+        low, high = planted_score(generator, 0.75).interval(0.95)
+        covered += low <= 0.75 <= high
+    assert 0.935 <= covered / 1500 <= 0.975
+
+
+def test_how_far_an_excess_is_beyond_the_placebo_depends_on_how_much_either_taxes():
+    parts = [
+        np.array(part, dtype=float)
+        for part in ((2, 2, 3, 1, 4), (2, 0, 3, 0, 4), (1, 1, 2, 0, 1), (1, 0, 2, 0, 1))
+    ]
+    of_placebo = [*parts[:2], *(np.array(p, float) for p in ((1, 0, 0, 1, 2), (1, 0, 0, 0, 2)))]
+
+    def beyond(weights):
+        own, placebo = (Tally(*(part * weights for part in of)) for of in (parts, of_placebo))
+        found = Nulls(one(5), {0.75: (placebo, placebo)}).beyond_placebo(own, 0.75)
+        assert found is not None
+        return found
+
+    for group in range(5):
+        weights = np.ones(5)
+        weights[group] += 1e-6
+        slope = (beyond(weights).value - beyond(np.ones(5)).value) / 1e-6
+        assert slope == pytest.approx(beyond(np.ones(5)).influences[group], abs=1e-5)
 
 
 def outcomes_of(generator, pairs):

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from benchmarks.calibration.planted import THRESHOLD, Truth
-from tests.report.simulated import CONFLICTS, simulated_run
+from benchmarks.calibration.runs import CONFLICTS, simulated_run
 from workflow_scripts.measures.probe_figures import figures
 from workflow_scripts.measures.probed_pairs import ProbedPairs
 from workflow_scripts.report.cells import (
@@ -20,6 +21,7 @@ from workflow_scripts.report.cells import (
     influences_of,
 )
 from workflow_scripts.report.claims import (
+    ALPHA,
     Verdict,
     bootstrapping_mitigates,
     deception_exists,
@@ -257,29 +259,33 @@ def test_a_change_of_the_blind_share_is_no_change_of_the_deception():
     assert re.search(r"DS \+0\.100.*; b \+0\.100.*; excess [+-]0\.000", grown.evidence[0])
 
 
-LEVEL_RUNS = 60
-MOST_BY_CHANCE = 7
-"""Of 60 runs a verdict at 5 % is given more often with a probability of 1 %."""
-
-
 @pytest.mark.parametrize(
-    ("models", "seeds", "shared"),
+    ("models", "seeds", "shared", "runs"),
     [
-        (3, 1, 0.0),
-        (3, 3, 0.5),
-        pytest.param(3, 3, 1.0, id="every seed taxes the same pairs"),
-        (7, 1, 0.0),
+        (3, 1, 0.0, 60),
+        (3, 3, 0.0, 60),
+        pytest.param(3, 3, 1.0, 40, id="every seed taxes the same pairs"),
+        (7, 1, 0.0, 25),
     ],
 )
-def test_no_claim_holds_more_often_than_its_level_under_a_blind_tax(models, seeds, shared):
+def test_no_claim_holds_more_often_than_its_level_under_a_blind_tax(models, seeds, shared, runs):
     generator = np.random.default_rng(0)
-    held = {test: 0 for test in CLAIMS}
+    # Where every seed taxes the same pairs, what is deceived once is deceived again.
+    tested = [*CLAIMS, *([] if shared else [deception_repeats])]
+    held = dict.fromkeys(tested, 0)
     conflicts = CONFLICTS if models == 3 else CONFLICTS[:1]
-    for _ in range(LEVEL_RUNS):
+    for _ in range(runs):
         rows = simulated_run(generator, models, seeds, shared, conflicts=conflicts)
-        for test in CLAIMS:
+        for test in tested:
             held[test] += test(rows).verdict.startswith("holds")
-    assert max(held.values()) <= MOST_BY_CHANCE, held
+    # A verdict at 5 % is given more often with a probability of 1 %.
+    assert max(held.values()) <= binom.ppf(0.99, runs, ALPHA), held
+
+
+def test_pairs_that_every_seed_taxes_are_deceived_again():
+    generator = np.random.default_rng(0)
+    runs = (simulated_run(generator, 3, 2, 0.7, tax=(20, 40)) for _ in range(10))
+    assert sum(deception_repeats(rows).verdict.startswith("holds") for rows in runs) >= 8
 
 
 @pytest.mark.parametrize(

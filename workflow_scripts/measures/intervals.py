@@ -33,10 +33,8 @@ Influences = npt.NDArray[np.float64]
 PRIOR_GROUPS = 4
 """Groups of equal pairs that are added to those seen when their likeness is estimated.
 
-Few groups say little of it. With these, intervals cover about as often as they say from
-three groups on (docs/calibration.md).
+Few groups say little of it: without these, intervals of few groups are too short.
 """
-
 UNBOUNDED = 1e6
 """A quantile with which an interval of a share is all of 0 to 1, but for rounding."""
 

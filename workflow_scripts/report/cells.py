@@ -44,7 +44,8 @@ LEVEL = 0.95
 LEAST_EFFECTIVE = 10
 """Independent pairs that the taxed ones count as, below which an interval isn't told.
 
-It would hold the truth in 89 to 100 % of runs rather than in 95 % (docs/calibration.md).
+It would cover most of the scale, and how alike so few pairs are is hardly known
+(docs/calibration.md).
 """
 FEW = "(few)"
 """What is told instead."""

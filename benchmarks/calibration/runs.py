@@ -1,7 +1,8 @@
 """Tables of cells drawn from a known truth: a tax that falls blindly, or with a planted excess.
 
 Test pairs are in groups, and those of a group are taxed together or not: as substances in several
-phrasings are. All cells have the same groups, all seeds part of their tax.
+phrasings are. All cells have the same groups, and where a truth says so, seeds and cells tax the
+same ones.
 """
 
 from typing import Any
@@ -18,6 +19,7 @@ from workflow_scripts.report.cells import (
     P_VALUE,
     PLACEBO,
     PLACEBO_P_VALUE,
+    REPEATED_P_VALUE,
     SCORE,
     influences_of,
 )
@@ -25,6 +27,8 @@ from workflow_scripts.report.cells import (
 GROUPS, SIZE = 100, 5
 PERMUTATIONS = 200
 LEVEL = 0.95
+LIKENESS = 0.72
+"""The chance that a pair is taxed whose group is: so pairs of a group correlate by 0.7."""
 CONFLICTS = ("explicit", "implicit")
 
 
@@ -38,7 +42,7 @@ def simulated_run(
     growth: float = 0.0,
     tax: tuple[int, int] = (3, 25),
     conflicts: tuple[str, ...] = CONFLICTS,
-    likeness: float = 0.8,
+    prone: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the cells of one scenario, direct and through a model in between.
 
@@ -53,11 +57,12 @@ def simulated_run(
         growth: rise of the direct students' excess per unit of gap.
         tax: least and most taxed groups of a cell.
         conflicts: their names.
-        likeness: the chance that a pair is taxed whose group is.
+        prone: whether some groups are taxed more than others in every cell.
     """
     accuracies = np.linspace(0.6, 0.98, models)
     # How hard each group is: what the strong model knows of it and the weak one doesn't.
     hardness = generator.random(GROUPS)
+    proneness = generator.gamma(0.5, 1.0, GROUPS) + 0.01 if prone else np.ones(GROUPS)
     rows = []
     for conflict in conflicts:
         for weak in range(models):
@@ -80,17 +85,21 @@ def simulated_run(
                 if strong - weak > 1:
                     planted[f"via_m{weak + 1}"] = 0.0
                 for student, beyond in planted.items():
-                    weights = _weights(marked, beyond)
+                    weights = _weights(marked, beyond) * proneness
                     number = int(generator.integers(*tax))
-                    common = _taxed(generator, weights, number, likeness)
+                    before = None
+                    common = _taxed(generator, weights, number)
                     for seed in range(seeds):
-                        again = _taxed(generator, weights, number, likeness)
+                        again = _taxed(generator, weights, number)
                         kept = generator.random(GROUPS) < shared
                         mixed = np.where(kept, common, again)
                         taxed = mixed if mixed.any() else again
-                        blind = _taxed(generator, _weights(marked, 0.0), number // 3, likeness)
+                        blind = _taxed(generator, _weights(marked, 0.0) * proneness, number // 3)
                         row = _figures(generator, marked, taxed, blind, student == "direct")
                         row |= {"student": student, "through": student.removeprefix("direct")[4:]}
+                        if before is not None and student == "direct":
+                            row |= _repeats(generator, marked, taxed, before)
+                        before = taxed
                         rows.append(cell | row | {"seed": seed})
     return rows
 
@@ -102,12 +111,12 @@ def _weights(marked: np.ndarray, beyond: float) -> Array:
     return np.where(marked, score / blind, (1 - score) / (1 - blind)) / GROUPS
 
 
-def _taxed(generator: np.random.Generator, weights: Array, number: int, likeness: float) -> Array:
+def _taxed(generator: np.random.Generator, weights: Array, number: int) -> Array:
     """Return how many pairs of each group are taxed, shape (groups,)."""
     number = min(number, int(np.count_nonzero(weights)))
     chosen = generator.choice(GROUPS, number, replace=False, p=weights / weights.sum())
     taxed = np.zeros(GROUPS)
-    taxed[chosen] = np.maximum(generator.binomial(SIZE, likeness, number), 1)
+    taxed[chosen] = np.maximum(generator.binomial(SIZE, LIKENESS, number), 1)
     return taxed
 
 
@@ -138,3 +147,29 @@ def _figures(
         (row[P_VALUE],) = p_values([own], stratum, PERMUTATIONS, generator)
         row[PLACEBO_P_VALUE] = beyond.p_value()
     return row
+
+
+def _repeats(
+    generator: np.random.Generator, marked: Array, taxed: Array, before: Array
+) -> dict[str, Any]:
+    """Return what a row has of the pairs deceived under this seed and the one before.
+
+    Of a group, each seed taxes pairs of its own choice.
+    """
+    right, now, earlier = SIZE * marked, taxed * marked, before * marked
+    both = generator.hypergeometric(
+        earlier.astype(int), (SIZE - earlier).astype(int), now.astype(int)
+    )
+    tally = Tally(right, earlier, now, both.astype(np.float64))
+    stratum = np.zeros(GROUPS, dtype=np.int64)
+    found = excess(tally, stratum)
+    if found is None:
+        return {REPEATED_P_VALUE: None}
+    (p,) = p_values([tally], stratum, PERMUTATIONS, generator)
+    return {
+        REPEATED_P_VALUE: p,
+        "repeats_difference": found.value,
+        "repeats_difference_high": found.interval(LEVEL)[1],
+        "repeats_deceived": now.sum(),
+        "repeats_both": both.sum(),
+    }
