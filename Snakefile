@@ -1,3 +1,4 @@
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -6,8 +7,11 @@ min_version("9.27")
 configfile: f"{workflow.basedir}/config.yaml"
 
 
-# For `--software-deployment-method apptainer` alone; envs/apptainer.def says how it is built.
-container: f"{workflow.basedir}/envs/w2s.sif"
+if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+
+    # Not named otherwise: Snakemake refuses an image in a folder whose name holds a blank.
+    # envs/apptainer.def says how it is built.
+    container: f"{workflow.basedir}/envs/w2s.sif"
 
 
 include: "rules/common.smk"
