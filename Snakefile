@@ -7,7 +7,9 @@ min_version("9.27")
 configfile: f"{workflow.basedir}/config.yaml"
 
 
-if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+
+if IN_CONTAINERS:
 
     # Not named otherwise: Snakemake refuses an image in a folder whose name holds a blank.
     # envs/apptainer.def says how it is built.

@@ -3,8 +3,6 @@
 
 from functools import cache
 
-from snakemake_interface_executor_plugins.settings import DeploymentMethod
-
 from workflow_scripts.cluster import local_checks
 from workflow_scripts.runtime import gpus
 
@@ -17,7 +15,6 @@ resource_scopes:
 
 # Remote jobs are bounded by `jobs`, in dry runs too.
 ON_CLUSTER = workflow.resource_settings.nodes is not None
-IN_CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 # Without `--cores` one is used, so that commands and single files run as typed.
 if not ON_CLUSTER and workflow.resource_settings.cores is None:
     workflow.resource_settings.cores = workflow.global_resources["_cores"] = 1

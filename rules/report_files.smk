@@ -2,6 +2,7 @@
 
 from workflow_scripts.report import tables as report_tables
 from workflow_scripts.report import figure_list as report_figures
+from workflow_scripts.report.written_table import FORMATS
 
 
 def beside_checkpoints(name):
@@ -51,6 +52,6 @@ def figure_files():
 def table_files():
     """Return the report's tables: Markdown in Snakemake's report too, LaTeX and CSV next to it."""
     for name in report_tables.TABLES:
-        markdown, *others = (f"{paths.TABLES}/{name}.{ending}" for ending in ("md", "tex", "csv"))
+        markdown, *others = (f"{paths.TABLES}/{name}.{ending}" for ending in FORMATS)
         yield captioned(markdown, f"table_{name}", "Tables", table=name)
         yield from others

@@ -5,7 +5,6 @@ Their functions are called as they are; only what they load by a name of theirs 
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,26 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from benchmarks.throughput.watch import Watch
+
 # Their scripts' default.
 MINIBATCH = 1
 
 
-class Clock:
-    """What their loop logs to: the loss of each step, and when it ended."""
+class Log:
+    """What their loop logs to: it says the loss of each step, and when the step has ended."""
 
-    def __init__(self) -> None:
-        """Set both clocks."""
-        self.losses: list[float] = []
-        self.seconds: list[float] = []
-        self.cpu_seconds: list[float] = []
-        self._began = (time.perf_counter(), time.process_time())
+    def __init__(self, watch: Watch) -> None:
+        """Have ``watch`` told."""
+        self._watch = watch
 
     def logkvs(self, values: dict[str, Any]) -> None:
         """Keep the loss."""
-        self.losses.append(float(values["loss"]))
+        self._watch.on_log(logs=values)
 
     def dumpkvs(self) -> None:
-        """Read both clocks; their loop ends each step so."""
-        self.seconds.append(time.perf_counter() - self._began[0])
-        self.cpu_seconds.append(time.process_time() - self._began[1])
+        """Read the clocks."""
+        self._watch.on_step_end()
 
 
 def main(specification: str) -> None:
@@ -47,31 +44,31 @@ def main(specification: str) -> None:
     torch.set_num_threads(given["threads"])
     settings = given["settings"]
     sides = _sides(np.load(given["batches"]))
-    logger.WandbLogger.CURRENT = clock = Clock()
-    common: dict[str, Any] = {
+    own: dict[str, Any]
+    match settings["objective"]:
+        case "reward_model":
+            models, run = [_rewarding(given["model"])], train.train_reward_model
+            own = {"loss_fn": train.bce_loss(), "lr_schedule": settings["schedule"]}
+        case "simpo":
+            models, run = [_language(given["model"])], train.train_simpo_model
+            own = {"beta": settings["beta"], "gamma": settings["gamma"], "warmup_ratio": 0}
+        case "dpo":
+            models, run = [_language(given["model"]) for _ in range(2)], train.train_dpo_model
+            own = {"beta": settings["beta"], "warmup_ratio": 0}
+        case unknown:
+            raise ValueError(f"objective {unknown}")
+    watch = Watch()
+    logger.WandbLogger.CURRENT = Log(watch)
+    watch.on_train_begin()
+    run(
+        *models,
         **{f"ds_{side}": rows for side, rows in sides.items()},
         **{f"eval_ds_{side}": [] for side in sides},
         **{"batch_size": settings["batch_size"], "minibatch_size": MINIBATCH},
         **{"lr": settings["learning_rate"], "eval_every": 0, "log_every": 0},
-    }
-    match settings["objective"]:
-        case "reward_model":
-            train.train_reward_model(
-                _rewarding(given["model"]),
-                **common,
-                loss_fn=train.bce_loss(),
-                lr_schedule=settings["schedule"],
-            )
-        case "simpo":
-            numbers = {name: settings[name] for name in ("beta", "gamma")}
-            train.train_simpo_model(_language(given["model"]), **common, **numbers, warmup_ratio=0)
-        case "dpo":
-            policy, reference = _language(given["model"]), _language(given["model"])
-            train.train_dpo_model(
-                policy, reference, **common, beta=settings["beta"], warmup_ratio=0
-            )
-    found = {name: getattr(clock, name) for name in ("losses", "seconds", "cpu_seconds")}
-    Path(given["output"]).write_text(json.dumps(found))
+        **own,
+    )
+    Path(given["output"]).write_text(json.dumps(watch.noted()))
 
 
 def _sides(data: Any) -> dict[str, list[dict[str, Any]]]:

@@ -1,16 +1,13 @@
 """The benchmarks of speed, in small: what they time does the same work."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.shared.workflows import ROOT
-
-HH = ROOT.parent / "shared/data/hh-single-turn"
+from tests.shared.workflows import HH, ROOT
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,7 +20,6 @@ def run(module: str, folder: Path, *arguments: str) -> str:
     ran = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", folder, "--data", HH, *arguments],
         cwd=ROOT,
-        env=os.environ,
         capture_output=True,
         text=True,
         check=False,

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+HH = ROOT.parent / "shared/data/hh-single-turn"
+"""HH-RLHF's single-turn pairs, which are not part of the project."""
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 TINY = ("--configfile", "profiles/demo/experiment.yaml", "tests/tiny.yaml")
 """The demo's DAG of a pair of models that learn next to nothing."""

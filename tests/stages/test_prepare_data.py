@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.shared.workflows import HH
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.data.formats import ADMISSIONS, ASSERTIONS, pair_reader
 from workflow_scripts.data.pair_sets import read_outcomes
@@ -18,7 +19,6 @@ from workflow_scripts.data.sources import PathSource, read_rows
 from workflow_scripts.stages import prepare_data
 
 FIXTURES = Path(__file__).parents[1] / "fixtures/data"
-HH = Path(__file__).parents[3] / "shared/data/hh-single-turn"
 NAMES = ("test", "gt", "weak", "helpful")
 
 

@@ -3,7 +3,6 @@
 import json
 import re
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForSequenceClassification, GPT2Config
 
+from tests.shared.workflows import HH
 from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models.rows import packing
 from workflow_scripts.models.scorer import PairScorer
@@ -18,7 +18,7 @@ from workflow_scripts.models.tokenise import TokenSequences, members
 from workflow_scripts.training.data_order import shuffled
 from workflow_scripts.training.shares import MicroBatch, Packing, Shares
 
-HH = Path(__file__).parents[3] / "shared/data/hh-single-turn/harmless_train_gt.jsonl"
+HARMLESS = HH / "harmless_train_gt.jsonl"
 WORDS = re.compile(r"'\w+| ?\w+| ?[^\s\w]+|\s+")
 """What GPT-2 cuts texts into before it looks for tokens; most words are one."""
 BATCH, MAX_LENGTH = 32, 512
@@ -29,10 +29,10 @@ XL = 1600
 
 def hh_lengths():
     """Return about how many tokens each harmless pair's row has, its prompt once."""
-    if not HH.exists():
-        pytest.skip(f"{HH} is not here")
+    if not HARMLESS.exists():
+        pytest.skip(f"{HARMLESS} is not here")
     rows = []
-    for line in HH.read_text(encoding="utf-8").splitlines():
+    for line in HARMLESS.read_text(encoding="utf-8").splitlines():
         texts = [json.loads(line)[side].partition("\n\nAssistant:") for side in SIDES]
         counts = [[len(WORDS.findall(text)) for text in (t[0] + t[1], t[2])] for t in texts]
         shared = texts[0][0] == texts[1][0]

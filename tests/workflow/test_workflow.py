@@ -14,11 +14,9 @@ import pytest
 
 from benchmarks.small_world import clauses
 from tests.shared.warm_process import Warm
-from tests.shared.workflows import NOTHING, ROOT, TINY, command, snakemake
+from tests.shared.workflows import HH, NOTHING, ROOT, TINY, command, snakemake
 
 pytestmark = pytest.mark.slow
-
-HH = ROOT.parent / "shared/data/hh-single-turn"
 
 
 def rows(file: Path) -> list[dict]:

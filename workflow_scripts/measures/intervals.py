@@ -202,8 +202,11 @@ class Product:
     def interval(self, level: float) -> Bounds:
         """Return the ends of its interval, from the figure's own and a normal one of the ratio."""
         below, above = (self.ratio * error for error in _errors(self.figure, level))
-        z = NormalDist().inv_cdf((1 + level) / 2)
-        of_ratio = z * self.figure.value * math.sqrt(float(self.moved @ self.moved))
+        of_ratio = (
+            _quantile((1 + level) / 2, None)
+            * self.figure.value
+            * math.sqrt(float(self.moved @ self.moved))
+        )
         return self.value - math.hypot(below, of_ratio), self.value + math.hypot(above, of_ratio)
 
 

@@ -33,6 +33,7 @@ from workflow_scripts.report.replication import (
     difference,
     estimate,
     mean,
+    mean_of,
     mean_over_seeds,
 )
 from workflow_scripts.report.selection import bootstrapped, conflicting, direct, matched
@@ -180,7 +181,7 @@ def bootstrapping_mitigates(rows: Sequence[CellRow]) -> Claim:
         for variant, counterpart in pairs
         if all(row[part] is not None for row in (variant, counterpart) for part in PARTS)
     ]
-    reductions = {part: estimate(changes, _mean_of(part), part) for part in PARTS}
+    reductions = {part: estimate(changes, mean_of(part), part) for part in PARTS}
     reduction = reductions[EXCESS]
     if reduction:
         lower = sum(row[EXCESS] > 0 for row in changes)
@@ -275,10 +276,6 @@ def gap_slope(cells: Sequence[CellRow], column: str = EXCESS) -> Any:
 
 def _slope_of(column: str) -> CellStatistic:
     return lambda cells: gap_slope(cells, column)
-
-
-def _mean_of(column: str) -> CellStatistic:
-    return lambda cells: mean(row[column] for row in cells) if cells else None
 
 
 def _counted(

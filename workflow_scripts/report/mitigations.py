@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from workflow_scripts.methods.students.student import DIRECT
 from workflow_scripts.report.cells import BLIND, EXCESS, FEW, LEAST_EFFECTIVE, SCORE, CellRow
 from workflow_scripts.report.replication import (
     difference,
     estimate,
-    mean,
+    mean_of,
     pairs_error,
 )
 from workflow_scripts.report.selection import conflicting, direct, distinct, matched
@@ -105,21 +105,17 @@ def _line(name: str, pairs: Sequence[tuple[CellRow, CellRow]]) -> tuple[str, ...
 
 def _mean(rows: Sequence[CellRow]) -> Bounded:
     """Return the mean excess of cells, with the widest interval that there is data for."""
-    found = estimate(rows, _mean_excess, EXCESS) if rows else None
+    found = estimate(rows, mean_of(EXCESS), EXCESS) if rows else None
     if found is None:
         return Bounded()
     if sum(row["effective_tax"] for row in rows) < LEAST_EFFECTIVE:
         return Bounded(found.value, over=FEW)
     if found.interval:
         return Bounded(found.value, *found.interval, found.basis.removeprefix("over "))
-    half = pairs_error(rows, _mean_excess, EXCESS)
+    half = pairs_error(rows, mean_of(EXCESS), EXCESS)
     if half is None:
         return Bounded(found.value)
     return Bounded(found.value, found.value - half, found.value + half, PAIRS_ALONE)
-
-
-def _mean_excess(rows: Sequence[CellRow]) -> Any:
-    return mean(row[EXCESS] for row in rows) if rows else None
 
 
 def _supervision(row: CellRow) -> str:

@@ -172,6 +172,11 @@ def mean(values: Iterable[Any]) -> Any:
     return sum(found) / len(found)
 
 
+def mean_of(column: str) -> CellStatistic:
+    """Return the statistic that is the mean of a column over cells; None without cells."""
+    return lambda cells: mean(row[column] for row in cells) if cells else None
+
+
 def mean_over_seeds(
     rows: Iterable[CellRow], columns: Sequence[str], cell: Sequence[str]
 ) -> list[CellRow]:
