@@ -50,7 +50,7 @@ rule all:
 
 
 onstart:
-    if refused := takeover.begin(workflow.persistence, only_reads=only_reads()):
+    if refused := takeover.begin(only_reads=only_reads()):
         logger.error(refused)
         sys.exit(1)
     if is_command() and asked_for() != {"verify"}:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.persistence.file import FilePersistence
 from snakemake.settings.enums import Quietness
 
 from workflow_scripts import job_progress, terminal, warm
@@ -81,8 +82,10 @@ if workflow.is_main_process:
     )
     if "--unlock" in sys.argv:
         takeover.forget_others()
-    elif not shown.dryrun and (taken_over := takeover.enter()):
-        logger.warning(taken_over)
+    elif not shown.dryrun:
+        takeover.unlock_own_alone(FilePersistence)
+        if taken_over := takeover.enter():
+            logger.warning(taken_over)
 
 try:
     LAYERS = layers.read_layers(

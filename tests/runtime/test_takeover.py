@@ -14,22 +14,23 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.shared.workflows import ROOT, command, snakemake
+from tests.shared.workflows import NOTHING, ROOT, command, snakemake
 from workflow_scripts.runtime import takeover
 
 BEGIN = (
     "from workflow_scripts.runtime import takeover; print(takeover.enter(), flush=True); input()"
 )
 BESIDE = """
-import json, sys, types
-from pathlib import Path
+import json, sys
+from snakemake.persistence.file import FilePersistence
 from workflow_scripts.runtime import takeover
 
+takeover.unlock_own_alone(FilePersistence)
 takeover.enter()
-Path(takeover.LOCKS, "1.output.lock").touch()
-snakemakes = types.SimpleNamespace(unlock=lambda: print("as always"))
-print(json.dumps(takeover.begin(snakemakes, only_reads=sys.argv[1:] == ["reads"])))
-snakemakes.unlock()
+persistence = FilePersistence()
+persistence._write_locks("output", ["results/report/cells.csv"])
+print(json.dumps(takeover.begin(only_reads=sys.argv[1:] == ["reads"])))
+persistence.unlock()
 """
 JOB = "from workflow_scripts.runtime import takeover; takeover.join(); print('joined'); input()"
 
@@ -136,9 +137,9 @@ def test_beside_a_run_others_may_read_alone_and_its_locks_stay():
         assert beside("reads") == ["null"]
         (refused,) = beside()
         assert f"process {run.pid} on" in refused
-        assert [lock.name for lock in takeover.LOCKS.iterdir()] == ["0.output.lock"]
         # As what `adopt` starts, which is of the same run.
-        assert beside(**{takeover.VARIABLE: str(mark().absolute())}) == ["null", "as always"]
+        assert beside(**{takeover.VARIABLE: str(mark().absolute())}) == ["null"]
+        assert [lock.name for lock in takeover.LOCKS.iterdir()] == ["0.output.lock"]
         changed(host="elsewhere", boot="another")
         (refused,) = beside()
         assert "on elsewhere since" in refused
@@ -234,6 +235,14 @@ def test_after_kill_9_of_snakemake_the_same_command_runs_to_the_end(folder: Path
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("this one takes over") == 1
     assert (folder / WORLD).is_file()
+    with process(BEGIN):
+        lock()
+    changed(host="elsewhere", boot="another")
+    idle = snakemake(folder, *typed)
+    assert NOTHING in idle.stderr
+    assert [file.name for file in takeover.LOCKS.iterdir()] == ["0.output.lock"], (
+        "a run with nothing to do leaves the locks of another machine"
+    )
 
 
 def jobs_of(run: str) -> list[psutil.Process]:

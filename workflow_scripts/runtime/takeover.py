@@ -8,9 +8,8 @@ machine. Of another machine, which may share this folder, nobody here can tell.
 
 A second lock is Snakemake's alone: a job on its machine waits for it, and so learns of its end.
 
-Snakemake deletes the folder of all locks at the end of any run that has nothing in common with the
-ones that work. So marks, not its locks alone, say whether a run may begin beside another, and one
-that may leaves the locks of others where they are.
+Snakemake deletes the folder of all locks at the end of a run, one that had nothing to do among
+them. Here each run deletes its own locks alone.
 """
 
 import atexit
@@ -45,9 +44,10 @@ _caller = os.environ.get(VARIABLE)
 
 
 class Persistence(Protocol):
-    """What Snakemake keeps in its folder, of which `begin` changes how it ends."""
+    """What Snakemake keeps in its folder, and which of the locks there are its own."""
 
-    unlock: Callable[[], None]
+    _lockfile: dict[str, str]
+    unlock: Callable[..., None]
 
 
 class _Marks(NamedTuple):
@@ -80,30 +80,36 @@ def enter() -> str | None:
     return taken
 
 
-def begin(persistence: Persistence, *, only_reads: bool) -> str | None:
+def unlock_own_alone(persistence: type[Persistence]) -> None:
+    """Have runs delete no locks but their own, as of now.
+
+    Args:
+        persistence: Snakemake's class.
+    """
+
+    def unlock(self: Persistence) -> None:
+        for lock in self._lockfile.values():
+            Path(lock).unlink(missing_ok=True)
+        self._lockfile.clear()
+
+    persistence.unlock = unlock
+
+
+def begin(*, only_reads: bool) -> str | None:
     """Look once more whether others work here, now that it is known what is to run.
 
     Args:
-        persistence: Snakemake's, which has locked what this run needs.
         only_reads: whether the run changes no result that others may be making.
 
     Returns:
         Why this run may not go on; None where it may.
     """
-    marks = _marks()
     if only_reads:
         # Nobody has to wait for it.
         _remove(_own())
-    if not marks.working and not (marks.elsewhere and _theirs):
         return None
-    own = [lock.absolute() for lock in _locks() - _theirs]
-
-    def unlock() -> None:
-        for lock in own:
-            lock.unlink(missing_ok=True)
-
-    persistence.unlock = unlock
-    return None if only_reads else refusal()
+    marks = _marks()
+    return refusal() if marks.working or (marks.elsewhere and _theirs) else None
 
 
 def join() -> None:
