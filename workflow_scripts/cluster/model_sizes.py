@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from workflow_scripts.config import paths
 from workflow_scripts.config.experiment import Config
+from workflow_scripts.core import weight_files
+from workflow_scripts.core.errors import UserError
 
 CHANGES_NO_RESULT = "how much memory a training needs, whatever its result"
 
-_WHOLE = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
 _NAMES = {
     "width": ("hidden_size", "n_embd", "d_model"),
     "layers": ("num_hidden_layers", "n_layer", "num_layers"),
@@ -76,14 +76,17 @@ def _number(config: dict[str, Any], names: tuple[str, ...]) -> int | None:
 
 def _params(folder: Path) -> int | None:
     """Return how many weights a model's safetensors hold, by their headers; None where none do."""
+    from safetensors import SafetensorError, safe_open
+
+    params = 0
     try:
-        files = [_WHOLE]
-        if not (folder / _WHOLE).exists():
-            index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-            files = sorted(set(index["weight_map"].values()))
-        return sum(_weights_in(folder / file) for file in files)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        for file in weight_files.holding(folder, str(folder)):
+            with safe_open(file, "np") as weights:
+                names = weights.keys()
+                params += sum(prod(weights.get_slice(name).get_shape()) for name in names)
+    except (UserError, OSError, SafetensorError):
         return None
+    return params
 
 
 def _estimated(width: int | None, layers: int | None, vocabulary: int | None) -> int | None:
@@ -91,10 +94,3 @@ def _estimated(width: int | None, layers: int | None, vocabulary: int | None) ->
     if not (width and layers and vocabulary):
         return None
     return 12 * layers * width**2 + vocabulary * width
-
-
-def _weights_in(file: Path) -> int:
-    with file.open("rb") as content:
-        length = int.from_bytes(content.read(8), "little")
-        header = json.loads(content.read(min(length, 10**8)))
-    return sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

@@ -3,8 +3,9 @@
 import shutil
 from pathlib import Path
 
+from workflow_scripts.core import weight_files
 from workflow_scripts.core.errors import UserError, first_line
-from workflow_scripts.models import hub, weight_files
+from workflow_scripts.models import hub
 
 _DESCRIPTION = (
     "config.json",

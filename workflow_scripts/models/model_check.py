@@ -2,12 +2,12 @@
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflow_scripts.core import weight_files
 from workflow_scripts.core.errors import UserError, first_line
-from workflow_scripts.models import weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 _COUNTS = ("num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size")
 _NOT_WEIGHTS = re.compile(r"(^|\.)(masked_bias|inv_freq|position_ids|score\.weight)$")
 """Buffers that older versions of transformers saved, and a reward head, which is read as one."""
+_QUANTIZED = ("I8", "U8", "I16", "I32", "I64", "F4", "F6", "F8")
+"""Beginnings of the names of dtypes in which weights are not the numbers that they stand for."""
 
 
 def check(folder: Path, origin: str) -> None:
@@ -34,7 +36,7 @@ def check(folder: Path, origin: str) -> None:
     from workflow_scripts.models.checkpoints import load_tokenizer
 
     config = _config(folder, origin)
-    weight_files.check(folder, origin)
+    _check_weights(folder, origin)
     embeddings = _check_names(folder, origin, config.model_type)
     try:
         tokenizer = load_tokenizer(folder)
@@ -69,6 +71,43 @@ def _config(folder: Path, origin: str) -> "PreTrainedConfig":
             "or 32 bits"
         )
     return config
+
+
+def _check_weights(folder: Path, origin: str) -> None:
+    """Read all weights: every file is whole, in float numbers, and all of them are finite.
+
+    Raises:
+        UserError: naming the file and the weight that is not sound.
+    """
+    for file in weight_files.holding(folder, origin):
+        for weight, reason in _faults(file, origin):
+            raise UserError(f"{origin}: {file.name}: {weight} {reason}")
+
+
+def _faults(file: Path, origin: str) -> Iterator[tuple[str, str]]:
+    """Yield the weights of a file that are not sound, and why.
+
+    Raises:
+        UserError: if the file is not whole.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    weight_files.check_whole(file, origin)
+    try:
+        with safe_open(file, "pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - it is no dictionary
+                dtype = tensors.get_slice(name).get_dtype()
+                if name.endswith("weight") and dtype.startswith(_QUANTIZED):
+                    yield name, f"is quantized ({dtype}); name the model in 16 or 32 bits"
+                values = tensors.get_tensor(name)
+                if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+                    yield name, "has values that are not finite; get the model again"
+    except SafetensorError as error:
+        raise UserError(
+            f"{origin}: {file.name} is no whole safetensors file ({first_line(error)}); "
+            "get it again"
+        ) from error
 
 
 def _check_names(folder: Path, origin: str, family: str) -> int:

@@ -1,7 +1,6 @@
-"""The files of a model's weights: which they are, and whether each is whole and sound."""
+"""The files of a model's weights: which they are, and whether each is one."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from workflow_scripts.core.errors import UserError, first_line
@@ -10,8 +9,6 @@ WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _LFS = b"version https://git-lfs"
-_QUANTIZED = ("I8", "U8", "I16", "I32", "I64", "F4", "F6", "F8")
-"""Beginnings of the names of dtypes in which weights are not the numbers that they stand for."""
 
 
 def names(folder: Path, origin: str, kind: tuple[str, str] = (WHOLE, INDEX)) -> list[str]:
@@ -54,47 +51,13 @@ def names(folder: Path, origin: str, kind: tuple[str, str] = (WHOLE, INDEX)) -> 
     return [index, *shards]
 
 
-def check(folder: Path, origin: str) -> None:
-    """Read all weights: every file is whole, in float numbers, and all of them are finite.
-
-    Args:
-        folder: the model.
-        origin: what messages call it.
+def holding(folder: Path, origin: str) -> list[Path]:
+    """Return the files that hold a model's weights, in safetensors.
 
     Raises:
-        UserError: naming the file and the weight that is not sound.
+        UserError: as ``names``.
     """
-    for name in names(folder, origin):
-        if name.endswith(".json"):
-            continue
-        for weight, reason in _faults(folder / name, origin):
-            raise UserError(f"{origin}: {name}: {weight} {reason}")
-
-
-def _faults(file: Path, origin: str) -> Iterator[tuple[str, str]]:
-    """Yield the weights of a file that are not sound, and why.
-
-    Raises:
-        UserError: if the file is not whole.
-    """
-    import torch
-    from safetensors import SafetensorError, safe_open
-
-    check_whole(file, origin)
-    try:
-        with safe_open(file, "pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - it is no dictionary
-                dtype = tensors.get_slice(name).get_dtype()
-                if name.endswith("weight") and dtype.startswith(_QUANTIZED):
-                    yield name, f"is quantized ({dtype}); name the model in 16 or 32 bits"
-                values = tensors.get_tensor(name)
-                if values.is_floating_point() and not bool(torch.isfinite(values).all()):
-                    yield name, "has values that are not finite; get the model again"
-    except SafetensorError as error:
-        raise UserError(
-            f"{origin}: {file.name} is no whole safetensors file ({first_line(error)}); "
-            "get it again"
-        ) from error
+    return [folder / name for name in names(folder, origin) if name != INDEX]
 
 
 def check_inside(file: Path, origin: str) -> None:
