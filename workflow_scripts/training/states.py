@@ -40,10 +40,11 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 _PROGRESS = "progress.json"
 _PART_BYTES = 2_000_000_000
-_SHA256 = """
-import hashlib, sys
-with open(sys.argv[1], "rb") as file:
-    print(hashlib.file_digest(file, "sha256").hexdigest())
+_CHECKOUT = Path(__file__).parents[2]
+_HASHING = """
+import sys
+from workflow_scripts.core.files import sha256_of
+print(sha256_of(sys.argv[1]))
 """
 _OURS = ("step-*", ".step-*", "unreadable-*")
 """Patterns of what is made here; any other file in a state's folder is somebody else's."""
@@ -195,8 +196,9 @@ def _hash(file: Path, hashing: ExitStack) -> Callable[[], str]:
     """
     if file.stat().st_size < _PART_BYTES:
         return partial(str, sha256_of(file))
+    command = [sys.executable, "-S", "-c", _HASHING, file.absolute()]
     process = hashing.enter_context(
-        subprocess.Popen([sys.executable, "-I", "-S", "-c", _SHA256, file], stdout=subprocess.PIPE)
+        subprocess.Popen(command, cwd=_CHECKOUT, stdout=subprocess.PIPE)
     )
 
     def result() -> str:
