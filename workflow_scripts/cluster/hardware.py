@@ -118,7 +118,7 @@ def request(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROW
         gpu=0 if section.gpus == 0 else layout.ranks,
         gpu_model=name,
         slurm_type=slurm_type(config, name),
-        gpus_per_node=_per_node(layout, section),
+        gpus_per_node=_per_node(layout.ranks, section.nodes),
         nodes=section.nodes,
         zero=layout.zero,
         offload=layout.offload,
@@ -136,36 +136,34 @@ def readout(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROW
     weights are 29 GB, so a single GPU of the paper holds any of its models.
     """
     section = config.models[model]
-    shape = shape_of(config, model)
-    name, layout = _chosen(config, model, shape)
-    seconds = scoring_seconds(config, model, tokens) / layout.ranks
-    whole = replace(layout, zero=0, offload=False, checkpointing=False)
-    return Request(
-        gpu=0 if section.gpus == 0 else layout.ranks,
-        gpu_model=name,
-        slurm_type=slurm_type(config, name),
-        gpus_per_node=_per_node(layout, section),
-        nodes=section.nodes,
-        zero=0,
-        offload=False,
-        checkpointing=False,
-        micro_batch=_halved(config.execution.micro_batch, growth.memory),
-        mem_mb=math.ceil(memory.host(shape, whole, section.nodes) / 1e6) << growth.memory,
-        runtime_min=minutes(config, seconds) << growth.time,
-    )
+    _, layout = _chosen(config, model, shape_of(config, model))
+    return _scoring(config, model, tokens, growth, ranks=layout.ranks, nodes=section.nodes)
 
 
 def scoring(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROWTH) -> Request:
     """Return what scoring texts on one GPU asks for, in a Slurm job of its own."""
-    asked = readout(config, model, tokens=tokens, growth=growth)
+    return _scoring(config, model, tokens, growth, ranks=1, nodes=1)
+
+
+def _scoring(
+    config: Config, model: str, tokens: int, growth: Growth, *, ranks: int, nodes: int
+) -> Request:
+    """Return what scoring texts on so many GPUs asks for, each of which holds the whole model."""
     shape = shape_of(config, model)
-    return replace(
-        asked,
-        gpu=min(1, asked.gpu),
-        gpus_per_node=0,
-        nodes=1,
-        mem_mb=math.ceil(memory.host(shape, Layout(1, asked.micro_batch)) / 1e6) << growth.memory,
-        runtime_min=minutes(config, scoring_seconds(config, model, tokens)) << growth.time,
+    name, _ = _chosen(config, model, shape)
+    layout = Layout(ranks, _halved(config.execution.micro_batch, growth.memory))
+    return Request(
+        gpu=0 if config.models[model].gpus == 0 else ranks,
+        gpu_model=name,
+        slurm_type=slurm_type(config, name),
+        gpus_per_node=_per_node(ranks, nodes),
+        nodes=nodes,
+        zero=layout.zero,
+        offload=layout.offload,
+        checkpointing=layout.checkpointing,
+        micro_batch=layout.micro_batch,
+        mem_mb=math.ceil(memory.host(shape, layout, nodes) / 1e6) << growth.memory,
+        runtime_min=minutes(config, scoring_seconds(config, model, tokens) / ranks) << growth.time,
     )
 
 
@@ -180,8 +178,8 @@ def slurm_type(config: Config, gpu_model: str) -> str:
     return gpu_model if named is None else named
 
 
-def _per_node(layout: Layout, model: Model) -> int:
-    return layout.ranks // model.nodes if model.nodes > 1 else 0
+def _per_node(ranks: int, nodes: int) -> int:
+    return ranks // nodes if nodes > 1 else 0
 
 
 def training_seconds(config: Config, model: str, tokens: int) -> float:
