@@ -1,14 +1,16 @@
 """Score pairs with a frozen model: what predictions, weak labels and reference models share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
 from workflow_scripts.config.stage_settings import ReadoutSettings
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.files import write_table
 from workflow_scripts.core.progress import Progress
 from workflow_scripts.data.pairs import Pairs, reference_margins
 from workflow_scripts.methods.compat import Compat
@@ -127,6 +129,18 @@ def check_finite(scores: NDArray[np.float64], ids: Sequence[str], folder: str) -
     if not np.isfinite(scores).all():
         bad = ids[int(np.argwhere(~np.isfinite(scores))[0, 0]) % len(ids)]
         raise UserError(f"{folder}: the score of pair {bad} is not finite; train the model again")
+
+
+def write(path: str, pairs: Pairs, columns: Mapping[str, object]) -> None:
+    """Write a table of one row a pair, in the pairs' order; of several ranks the first one does.
+
+    Args:
+        path: the file.
+        pairs: what was scored; their ids are the first column.
+        columns: the others by name, ``[pairs]`` each.
+    """
+    if ranks.is_first():
+        write_table(path, pa.table({"id": pairs.ids, **columns}))
 
 
 def in_batches(

@@ -27,7 +27,6 @@ def run(args: argparse.Namespace) -> None:
     import pyarrow as pa
     import torch
 
-    from workflow_scripts.core.files import write_table
     from workflow_scripts.data.pairs import read_pairs
     from workflow_scripts.methods.scenarios.reward_model import RewardModel
     from workflow_scripts.models import checkpoints, frozen_features, margins
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     backbone = frozen_features.Backbone(model, readout, low_precision=low_precision(compat))
     values = margins.in_batches(backbone, sequences, 2 * args.micro_batch * max_length)
     margins.check_finite(values, pairs.ids, args.model)
-    columns: dict[str, object] = {"id": pairs.ids}
+    columns = {}
     sides = zip(
         frozen_features.SIDES, np.split(values, 2), np.split(sequences.lengths, 2), strict=True
     )
@@ -53,4 +52,4 @@ def run(args: argparse.Namespace) -> None:
         flat = pa.array(of_side.astype(np.float32).ravel())
         columns[side] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
         columns[f"{side}_tokens"] = lengths.astype(np.int32)
-    write_table(args.output, pa.table(columns))
+    margins.write(args.output, pairs, columns)

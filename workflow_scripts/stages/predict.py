@@ -38,17 +38,12 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         UserError: if an input is missing, broken or does not fit the settings.
     """
-    import pyarrow as pa
-
-    from workflow_scripts.core.files import write_table
     from workflow_scripts.data.pairs import read_pairs
-    from workflow_scripts.runtime import ranks
+    from workflow_scripts.models import margins as readouts
 
     settings = ReadoutSettings.parsed(args.settings)
     pairs = read_pairs(args.pairs)
-    table = pa.table({"id": pairs.ids, "margin": margins(args, settings, pairs)})
-    if ranks.is_first():
-        write_table(args.output, table)
+    readouts.write(args.output, pairs, {"margin": margins(args, settings, pairs)})
 
 
 def margins(

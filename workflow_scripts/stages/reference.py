@@ -24,19 +24,16 @@ def run(args: argparse.Namespace) -> None:
     from functools import reduce
     from operator import add
 
-    import pyarrow as pa
     import torch
 
-    from workflow_scripts.core.files import write_table
     from workflow_scripts.data.pairs import read_pairs
     from workflow_scripts.methods.readout import Readout
-    from workflow_scripts.models.margins import score_pairs
-    from workflow_scripts.runtime import ranks
+    from workflow_scripts.models import margins
 
     torch.set_num_threads(args.threads)
     settings = TextSettings.parsed(args.settings)
     pairs = reduce(add, [read_pairs(path) for path in args.pairs])
-    chosen, rejected = score_pairs(
+    chosen, rejected = margins.score_pairs(
         args.model,
         pairs,
         Readout.SUMMED_LOG_PROBABILITY,
@@ -44,6 +41,4 @@ def run(args: argparse.Namespace) -> None:
         max_length=settings.max_length,
         micro_batch=args.micro_batch,
     )
-    if ranks.is_first():
-        columns = {"id": pairs.ids, "chosen": chosen, "rejected": rejected}
-        write_table(args.output, pa.table(columns))
+    margins.write(args.output, pairs, {"chosen": chosen, "rejected": rejected})

@@ -21,23 +21,19 @@ def run(args: argparse.Namespace) -> None:
         UserError: if an input is missing, broken or does not fit the settings.
     """
     import numpy as np
-    import pyarrow as pa
     import torch
 
-    from workflow_scripts.core.files import write_table
     from workflow_scripts.data.pairs import read_pairs
-    from workflow_scripts.runtime import ranks
+    from workflow_scripts.models import margins
 
     pairs = read_pairs(args.pairs)
     settings = LabelSettings.parsed(args.settings)
     margin = predict.margins(args, settings, pairs)
     scale = 1.0 if settings.beta is None else settings.beta
     columns = {
-        "id": pairs.ids,
         "margin": margin,
         "probability": torch.sigmoid(torch.from_numpy(scale * margin)).numpy(),
         "label": (margin > 0).astype(np.int8),
         "true_label": np.ones(len(pairs), dtype=np.int8),
     }
-    if ranks.is_first():
-        write_table(args.output, pa.table(columns))
+    margins.write(args.output, pairs, columns)
