@@ -49,6 +49,14 @@ rule all:
         "All cells and their report"
 
 
+try:
+    asked.check(
+        STARTED.targets, {rule.name: first_output(rule) for rule in workflow.rules}, EXPERIMENT
+    )
+except UserError as error:
+    raise WorkflowError(str(error))
+
+
 onstart:
     if refused := takeover.begin(only_reads=only_reads()):
         logger.error(refused)

@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import strip_wildcard_constraints
 from snakemake.logging import logger
 from snakemake.persistence.file import FilePersistence
 from snakemake.settings.enums import Quietness
 
 from workflow_scripts import job_progress, terminal, warm
 from workflow_scripts.cluster import attempts, command_line, limits, work
-from workflow_scripts.config import data, experiment, layers, matrix, paths
+from workflow_scripts.config import asked, data, experiment, layers, matrix, paths
 from workflow_scripts.core import names
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
@@ -49,6 +50,11 @@ COMMANDS = {"plan", "power", "preflight", "verify", "adopt"}
 def asked_for():
     """Return what was asked for."""
     return set(workflow.dag_settings.targets) if workflow.dag_settings else set()
+
+
+def first_output(rule):
+    """Return the template of the first file that a rule makes, empty where it makes none."""
+    return strip_wildcard_constraints(rule.output[0]) if rule.output else ""
 
 
 def is_command():

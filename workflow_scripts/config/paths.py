@@ -101,7 +101,9 @@ def parse(path: str | PurePath) -> Place:
     for template in FILES:
         if found := _pattern(template).fullmatch(text):
             return Place(template, found.groupdict())
-    alike = [template for template in FILES if _kind(template) == _kind(text)]
+    kinds = {_kind(template) for template in FILES}
+    near = difflib.get_close_matches(_kind(text), kinds, n=1)
+    alike = [template for template in FILES if _kind(template) in near]
     close = difflib.get_close_matches(text, alike or FILES, n=1, cutoff=0)[0]
     raise UserError(f"{text}: no rule makes a file of this name; the nearest is {close}")
 

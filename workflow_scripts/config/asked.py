@@ -1,0 +1,80 @@
+"""Check what was asked for on the command line, before Snakemake looks for a way to make it."""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from workflow_scripts.config import matrix, paths
+from workflow_scripts.config.data import SETS
+from workflow_scripts.config.experiment import Config
+from workflow_scripts.config.messages import nearest
+from workflow_scripts.core.errors import UserError
+from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
+
+CHANGES_NO_RESULT = "checks names of files that nothing makes"
+
+
+def check(asked: Iterable[str], rules: Mapping[str, str], config: Config) -> None:
+    """Check that each rule or file that was asked for can be had.
+
+    Args:
+        asked: what was typed: names of rules, and paths.
+        rules: the template of each rule's first output, by name; empty where it has none.
+        config: the experiment.
+
+    Raises:
+        UserError: if one is neither, is a rule of many files, or is the path of a result with a
+            name that the experiment has not; it says which there are.
+    """
+    for name in sorted(asked):
+        if name in rules:
+            _check_rule(name, rules[name], config)
+        elif name.startswith(f"{paths.RESULTS}/"):
+            _check_result(name.rstrip("/"), config)
+        elif not Path(name).exists():
+            whole = [rule for rule, template in rules.items() if "{" not in template]
+            raise UserError(f"{name}: neither a rule nor a result{nearest(name, whole)}")
+
+
+def _check_rule(rule: str, template: str, config: Config) -> None:
+    if "{" not in template:
+        return
+    cells = matrix.cells(config)
+    cell = next((cell for cell in cells if cell.conflict != "none"), cells[0])
+    names = {field: next(iter(known), "") for field, known in _known(config).items()}
+    names |= {"model": cell.weak, **cell._asdict()}
+    example = paths.filled(template, **{field: str(name) for field, name in names.items()})
+    raise UserError(f"{rule}: makes many files; ask for one by its path, such as {example}")
+
+
+def _check_result(path: str, config: Config) -> None:
+    if path.startswith(f"{paths.BENCHMARKS}/"):
+        return
+    fields = paths.parse(path).fields
+    for field, known in _known(config).items():
+        if (name := fields.get(field)) is not None and name not in known:
+            name, kind = name.strip("/"), _CALLED.get(field, field)
+            others = [one.strip("/") for one in known if one]
+            raise UserError(f"{path}: {name!r} is no {kind}{nearest(name, others)}")
+
+
+_CALLED = {
+    **{"weak": "model", "strong": "model", "variant": "student"},
+    "supervision": "conflict of supervised fine-tuning",
+}
+"""What a field of a path is, where that is not its name."""
+
+
+def _known(config: Config) -> dict[str, Collection[str]]:
+    """Return the names that each field of a path may have."""
+    models = config.models
+    return {
+        "target": config.targets,
+        "scenario": config.scenarios,
+        **{"model": models, "weak": models, "strong": models},
+        "conflict": config.conflicts,
+        "variant": matrix.students(config),
+        "supervision": SFT_CONFLICTS,
+        "world": config.worlds,
+        "corpus": config.corpora,
+        "set": SETS,
+    }
