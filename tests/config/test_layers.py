@@ -114,12 +114,17 @@ def test_numbers_are_read_as_they_are_meant(tmp_path: Path):
         load(read_layers([ROOT / "config.yaml", file], {}))
 
 
-def test_a_scenario_may_stand_under_several_names():
-    slower = PAPER["scenarios"]["simpo"] | {"kind": "simpo", "learning_rate": 3e-7}
-    config = over(scenarios={"simpo_slow": slower}, matrix={"scenarios": ["simpo", "simpo_slow"]})
-    assert [loaded(config).scenarios[name].kind for name in ("simpo", "simpo_slow")] == [
-        "simpo"
-    ] * 2
+def test_a_variant_of_a_scenario_says_only_what_differs():
+    slower = {"kind": "simpo", "learning_rate": 3e-7}
+    names = ["simpo", "simpo_slow"]
+    scenarios = loaded(
+        over(scenarios={"simpo_slow": slower}, matrix={"scenarios": names})
+    ).scenarios
+    simpo, variant = (scenarios[name].model_dump() for name in names)
+    assert variant == simpo | {"learning_rate": 3e-7}
+    alone = over(scenarios={"simpo": None, "simpo_slow": slower}, matrix={"scenarios": names[1:]})
+    with pytest.raises(UserError, match=r"scenarios\.simpo_slow\.epochs: missing; add it"):
+        loaded(alone)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_a_mistake_is_marked(section: dict[str, Any], fault: str):
                 "explicit": [{"name": "a", "alpha": 0.5}, {"name": "b", "alpha": 0.25}],
             }
         },
-        {"scenarios": {"slower": PAPER["scenarios"]["simpo"] | {"kind": "simpo"}}},
+        {"scenarios": PAPER["scenarios"] | {"slower": {"kind": "simpo", "learning_rate": 3e-7}}},
         {
             "matrix": PAPER["matrix"]
             | {

@@ -99,13 +99,18 @@ def _require_kinds(schema: Schema) -> None:
 
 
 def _take_names_for_kinds(schema: Schema) -> None:
-    """Let an entry of `scenarios` leave out a kind that is its name (`registry.with_kinds`)."""
+    """Let an entry of `scenarios` leave out what `registry.with_kinds` puts in.
+
+    That is a kind that is its name or, in a variant, every key but the kind.
+    """
     section = schema["properties"]["scenarios"]
     (scenario,) = section["patternProperties"].values()
     section["properties"] = {
         kind: {**member, "required": [key for key in member["required"] if key != "kind"]}
         for kind, member in _members(schema, scenario).items()
     }
+    for member in _members(schema, scenario).values():
+        member["required"] = ["kind"]
 
 
 def _allow_lists_of_conflicts(schema: Schema) -> None:

@@ -43,10 +43,22 @@ else:
 
 
 def with_kinds(section: Any) -> Any:
-    """Return ``scenarios`` with the kind of each entry: its own name where it gives none."""
+    """Return ``scenarios`` with what an entry leaves out: its kind, and a variant's other keys.
+
+    An entry that gives no kind is of the kind of its name. A variant, whose name is another, takes
+    the keys that it leaves out from the entry that is named as its kind.
+    """
     if not isinstance(section, Mapping):
         return section
+    named = {
+        name: {"kind": name, **entry}
+        for name, entry in section.items()
+        if isinstance(entry, Mapping)
+    }
+    of_kinds = {name: entry for name, entry in named.items() if entry["kind"] == name}
     return {
-        name: {"kind": name, **entry} if isinstance(entry, Mapping) else entry
+        name: {**of_kinds.get(str(named[name]["kind"]), {}), **named[name]}
+        if name in named
+        else entry
         for name, entry in section.items()
     }
