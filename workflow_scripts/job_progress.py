@@ -60,7 +60,8 @@ class JobProgress:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _begin_bars(self, logger: logging.Logger) -> rich.progress.Progress:
-        console = rich.console.Console(file=self._stream)
+        # Without, rich breaks what is longer than the terminal, so that no path can be copied.
+        console = rich.console.Console(file=self._stream, soft_wrap=True)
         bars = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(bar_width=20),

@@ -89,8 +89,9 @@ def test_on_a_terminal_each_job_is_a_bar_below_what_snakemake_prints():
     shown = JobProgress(logger, terminal)
     running = job()
     until(lambda: printed(r"ground_truth/small.*40/100.*steps, loss 0\.6931"))
-    logger.info("Job 3 is done: Train")
-    until(lambda: printed("Job 3 is done: Train"))
+    long = "results/" + "a_long_name/" * 20
+    logger.info(f"Job 3 is done: {long}")
+    until(lambda: printed(f"Job 3 is done: {long}"))
     running.communicate()
     shown.end()
     assert handler.stream is terminal

@@ -161,7 +161,7 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     "unknown family": (config(model_type="mine"), "config.json does not open ("),
     "code of its own": (
         config(model_type="mine", auto_map={"AutoConfig": "run_me.Config"}),
-        "config.json does not open (",
+        "config.json: auto_map: the model needs code of its own, which is never run;",
     ),
     "more tokens than embeddings": (
         more_tokens,

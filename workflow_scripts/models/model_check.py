@@ -57,6 +57,11 @@ def _config(folder: Path, origin: str) -> "PreTrainedConfig":
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         # Each family checks its own configuration, and raises what it likes.
+        if "custom code" in str(error):
+            raise UserError(
+                f"{origin}: config.json: auto_map: the model needs code of its own, which is never "
+                "run; name a model that transformers knows"
+            ) from error
         raise UserError(
             f"{origin}: config.json does not open ({_in_one_line(error)}); name a model that "
             "transformers knows"

@@ -107,8 +107,9 @@ def table(config: Config) -> Table:
     """Return the least excess that each target can show, at several taxes."""
     cells = cells_of(config)
     shown = Table(title=f"The least excess that is shown with {POWER:.0%} power")
-    for name in ("target", "test pairs", "groups", "tax", "taxed pairs", "count as"):
-        shown.add_column(name, justify="left" if name == "target" else "right", overflow="fold")
+    shown.add_column("target", no_wrap=True)
+    for name in ("test pairs", "groups", "tax", "taxed pairs", "count as"):
+        shown.add_column(name, justify="right", overflow="fold")
     for name in ("in one cell", f"in one of {cells:,}", f"mean of {cells:,}"):
         shown.add_column(name, justify="right")
     for target in config.matrix.targets:
