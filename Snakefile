@@ -68,6 +68,7 @@ onstart:
     if not is_command():
         check_gpus()
         write_names()
+        last_run.keep(LAID_OVER)
     if workflow.local_exec and not is_command() and not silent:
         job_progress.show(logger)
     # A cluster's jobs are processes of their own, on their own nodes.

@@ -11,7 +11,7 @@ from snakemake.settings.enums import Quietness
 
 from workflow_scripts import job_progress, terminal, warm
 from workflow_scripts.cluster import attempts, command_line, limits, work
-from workflow_scripts.config import asked, data, experiment, layers, matrix, paths
+from workflow_scripts.config import asked, data, experiment, last_run, layers, matrix, paths
 from workflow_scripts.core import names
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
@@ -93,10 +93,22 @@ if workflow.is_main_process:
         if taken_over := takeover.enter():
             logger.warning(taken_over)
 
+# A job within a job knows nothing of partitions, and needs nothing of what they decide.
+STARTED = (
+    command_line.started(workflow.rundir) if workflow.is_main_process else command_line.Started()
+)
+LAID_OVER = last_run.Experiment.of(workflow.overwrite_configfiles, workflow.config_settings.config)
+# A command that names no experiment is about that of the folder's last run.
+RECALLED = last_run.Experiment()
+if STARTED.targets and STARTED.targets <= COMMANDS and LAID_OVER == RECALLED:
+    RECALLED = LAID_OVER = last_run.kept()
+if STARTED.targets & {"plan", "power", "preflight"} and not silent:
+    of_last = " (the last run's; --configfile names another)" if any(RECALLED) else ""
+    logger.warning(f"Experiment: {LAID_OVER.named(workflow.basedir)}{of_last}")
+
 try:
     LAYERS = layers.read_layers(
-        [f"{workflow.basedir}/config.yaml", *workflow.overwrite_configfiles],
-        workflow.config_settings.config,
+        [f"{workflow.basedir}/config.yaml", *LAID_OVER.files], LAID_OVER.overrides
     )
     EXPERIMENT = experiment.load(LAYERS)
 except UserError as error:

@@ -22,10 +22,6 @@ IN_TURN = {}
 if ON_CLUSTER or not workflow.is_main_process:
     IN_TURN["readouts"] = workflow.global_resources["readouts"] = 1
 
-# A job within a job knows nothing of partitions, and needs nothing of what they decide.
-STARTED = (
-    command_line.started(workflow.rundir) if workflow.is_main_process else command_line.Started()
-)
 try:
     COSTS = work.Costs(
         EXPERIMENT,

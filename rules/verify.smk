@@ -22,7 +22,7 @@ rule verify:
             for training, keeping in experiment.KEPT.items()
             if EXPERIMENT.keep_checkpoints not in keeping
         ],
-        typed=shlex.join(["snakemake", *sys.argv[1:]]),
+        typed=shlex.join(["snakemake", *sys.argv[1:], *RECALLED.options()]),
     message:
         "Check all results against the records of their making"
     shell:

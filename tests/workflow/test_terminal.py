@@ -79,6 +79,24 @@ def test_a_command_prints_what_it_found_and_nothing_of_snakemakes(tmp_path: Path
     assert re.fullmatch(r"(Using .*\n)?error: 1 of 0 artefacts are not .*\n", verify.stderr)
 
 
+def test_a_command_that_names_no_experiment_is_about_the_last_runs(tmp_path: Path):
+    pair = "matrix={models: [small, middle]}"
+    ran = typed(tmp_path, WORLD, "--profile", "profiles/demo", "--config", pair, COLD)
+    assert ran.returncode == 0, ran.stderr
+    plan = typed(tmp_path, "plan")
+    assert (
+        "Experiment: config.yaml, profiles/demo/experiment.yaml, --config matrix={" in plan.stderr
+    )
+    assert "(the last run's; --configfile names another)" in plan.stderr
+    assert re.findall(r"^│ (\w+) ", plan.stdout, re.MULTILINE) == ["small", "middle", "all"]
+    (tmp_path / WORLD).write_bytes(b"damaged")
+    verify = typed(tmp_path, "verify")
+    assert re.search(rf"--force {WORLD} --configfile .*/demo/experiment.yaml", verify.stdout)
+    named = typed(tmp_path, "plan", "--configfile", "config.yaml")
+    assert "Experiment: config.yaml\n" in named.stderr
+    assert "mistral-7b" in named.stdout
+
+
 @pytest.mark.skipif(not can_mount(), reason="mounts a folder, which takes root")
 def test_results_on_a_read_only_archive_are_verified(tmp_path: Path):
     (tmp_path / "results").mkdir()

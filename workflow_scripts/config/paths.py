@@ -20,6 +20,7 @@ NAMES = f"{RESULTS}/.names/{{names}}.txt"
 STATES = f"{RESULTS}/.state"
 LOGS = f"{RESULTS}/logs"
 CONFIGURATION = f"{LOGS}/configuration.json"
+LAST_RUN = f"{LOGS}/last_run.json"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 
 WORLD = f"{RESULTS}/worlds/{{world}}"
