@@ -85,7 +85,8 @@ class _Record(logging.Filter):
                 self.failures.pop(said.job_id, None)
                 if said.job_id in self._jobs:
                     record.msg = f"Job {said.job_id} is done: {self._jobs[said.job_id]}"
-            case LogEvent.JOB_ERROR:
+            # Those of a group come once more, whether they failed or not.
+            case LogEvent.JOB_ERROR if not said.indent:
                 self._failed(said.jobid, said.rule_name, said.log)
             case LogEvent.GROUP_ERROR:
                 infos = said.job_error_info

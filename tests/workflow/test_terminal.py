@@ -116,18 +116,18 @@ def test_a_mistake_in_the_configuration_is_told_whatever_is_asked_for(tmp_path: 
         assert "did you mean 'simpo'?" in ran.stderr + ran.stdout
 
 
-SMALL = (
-    f"""
+ATTACHED = f"""
 import sys
 
 sys.path.insert(0, {str(ROOT)!r})
-"""
-    + """
+
+from snakemake.jobs import GroupJob
 from snakemake.logging import logger
 from workflow_scripts import terminal
 
 terminal.attach(logger, brief=False)
-
+"""
+SMALL = """
 rule all:
     input: "flaky", "broken"
 
@@ -143,11 +143,28 @@ rule broken:
     message: "Break"
     shell: "{{ echo 'error: the first'; echo; echo 'error: the last'; echo bye; exit 1; }} > {log}"
 """
-)
+GROUP = """
+rule read:
+    input: "model"
+    output: "margins"
+    log: "read.log"
+    message: "Read"
+    shell: "echo 'error: a bad row' > {log}; exit 1"
+
+rule train:
+    output: "model"
+    log: "train.log"
+    message: "Train"
+    shell: "echo all is well > {log}; touch {output}"
+
+onerror:
+    # As where a cluster has run both as one job.
+    GroupJob("both", workflow.dag.jobs, workflow.global_resources).log_error()
+"""
 
 
 def test_only_what_failed_for_good_is_told_at_the_end(tmp_path: Path):
-    (tmp_path / "Snakefile").write_text(SMALL)
+    (tmp_path / "Snakefile").write_text(ATTACHED + SMALL)
     checkout = ("--snakefile", tmp_path / "Snakefile", "--workflow-profile", "none")
     ran = typed(tmp_path, *checkout, "--cores", "1", "--keep-going")
     assert "Job 1 is done: Try twice" in ran.stderr
@@ -155,5 +172,17 @@ def test_only_what_failed_for_good_is_told_at_the_end(tmp_path: Path):
         "Break",
         "    error: the last",
         "    log: broken.log",
+        "Fix it and run the same command again: what is finished stands.",
+    ]
+
+
+def test_of_a_job_of_a_cluster_only_what_failed_in_it_is_told(tmp_path: Path):
+    (tmp_path / "Snakefile").write_text(ATTACHED + GROUP)
+    checkout = ("--snakefile", tmp_path / "Snakefile", "--workflow-profile", "none")
+    ran = typed(tmp_path, *checkout, "--cores", "1")
+    assert ran.stderr.partition("\n\nFailed: ")[2].splitlines() == [
+        "Read",
+        "    error: a bad row",
+        "    log: read.log",
         "Fix it and run the same command again: what is finished stands.",
     ]
