@@ -1,7 +1,10 @@
 """A file or folder is written whole or not at all, whatever lay there and whatever was left."""
 
 import os
+import re
+import resource
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -67,3 +70,22 @@ def test_models_are_readable_by_whom_the_umask_allows(umask: int, tmp_path: Path
         os.umask(before)
     mode = stat.S_IMODE((tmp_path / "model/model.safetensors").stat().st_mode)
     assert mode == 0o666 & ~umask
+
+
+@pytest.mark.parametrize(("spare", "expected"), [(2_000_000_000, "new"), (100_000_000, "old")])
+def test_what_was_computed_with_too_little_memory_is_not_written(
+    spare: int, expected: str, tmp_path: Path
+):
+    path = tmp_path / "result"
+    path.write_text("old")
+    peak = re.search(r"VmPeak:\s*(\d+)", Path("/proc/self/status").read_text())
+    assert peak
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (1024 * int(peak[1]) + spare, before[1]))
+    try:
+        with suppress(MemoryError), atomic_path(path) as partial:
+            partial.write_text("new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert path.read_text() == expected
+    assert list(tmp_path.iterdir()) == [path]

@@ -17,8 +17,7 @@ from tests.shared.disks import disk
 
 SAME = "the same bytes from the same commands"
 ONE_LINE = "one line, and then the same bytes"
-NEARLY = "one line or the job's end, and then the same margins but for last digits"
-"""Where MKL gets no memory, it multiplies in another order."""
+KILLED = "one line or the job's end, and then the same bytes"
 TRAINING = ("train", "predict")
 
 
@@ -203,7 +202,7 @@ FAULTS = (
     Fault(
         "memory runs out in a training",
         "a limit of its address space at a random moment",
-        NEARLY,
+        KILLED,
         4,
         TRAINING,
         no_memory,

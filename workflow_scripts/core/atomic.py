@@ -1,6 +1,8 @@
 """Write files and folders whole or not at all."""
 
 import os
+import re
+import resource
 import shutil
 import stat
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ CHANGES_NO_RESULT = "how a file gets on the disk, not what is in it"
 
 WRITTEN: set[Path] = set()
 """The files and folders that this process has written."""
+_ROOM = 256_000_000
+"""More bytes than a library asks for at once where it does without if it gets none."""
 
 
 @contextmanager
@@ -20,6 +24,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     Works for a file and for a folder. A crash, even ``kill -9``, leaves the old ``path`` or none,
     never half of one. A folder's files are readable by whom the folder is: safetensors writes its
     own for their owner alone.
+
+    Raises:
+        MemoryError: if what was written may have been computed with too little memory.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +35,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     remove(partial)
     try:
         yield partial
+        _check_memory()
         _make_readable(partial)
         _flush(partial)
         _replace(path, partial)
@@ -44,6 +52,23 @@ def remove(path: Path) -> None:
         return
     with suppress(OSError):
         path.unlink()
+
+
+def _check_memory() -> None:
+    """Check that this process never came near its limit of address space, where it has one.
+
+    MKL, which gets no memory for its copies, sums in another order and says nothing of it.
+
+    Raises:
+        MemoryError: if it did.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    status = Path("/proc/self/status")
+    if limit == resource.RLIM_INFINITY or not status.exists():
+        return
+    peak = re.search(r"VmPeak:\s*(\d+) kB", status.read_text(encoding="utf-8"))
+    if peak and 1024 * int(peak[1]) + _ROOM > limit:
+        raise MemoryError(f"the address space may have no more than {limit} bytes")
 
 
 def _replace(path: Path, partial: Path) -> None:
