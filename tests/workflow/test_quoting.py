@@ -73,7 +73,10 @@ def test_a_path_is_not_run_by_a_shell(hostile: Path):
     assert not list(ROOT.glob("RUN-*"))
 
 
-@pytest.fixture(params=[HOSTILE, "with:colons:"])
+LONG = f"ünï 名 {'x' * 170}/{'y' * 170}"
+
+
+@pytest.fixture(params=[f"{HOSTILE}/{LONG}", "with:colons:"], ids=["hostile", "colons"])
 def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Return a copy of the code in a folder with such a name."""
     folder = tmp_path / request.param
