@@ -154,7 +154,8 @@ def options(request, target):
     said = (
         f"--states {paths.STATES} "
         f"--zero {request.zero} --offload {request.offload:d} "
-        f"--checkpointing {request.checkpointing:d} --tensorboard {EXECUTION.tensorboard:d} "
+        f"--checkpointing {request.checkpointing:d} --attention {EXECUTION.attention} "
+        f"--tensorboard {EXECUTION.tensorboard:d} "
         f"--save-minutes {EXECUTION.save_minutes:g}"
     )
     if EXECUTION.states:

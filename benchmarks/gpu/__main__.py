@@ -1,10 +1,12 @@
 """Measure trainings on this machine's GPU: ``python -m benchmarks.gpu FOLDER``.
 
-For each shape of model, of random weights and on random texts, and each scenario: pairs and tokens
-a second, the share of the GPU's peak, peak memory beside what docs/memory.md would have it be, how
-often a step waits for the GPU, how far margins in bfloat16 are from those in float32, and whether a
-training that was interrupted ends in the bytes of one that was not. The table goes to the terminal
-and to FOLDER/gpu.md. Without a GPU it runs on the CPU and leaves out what only a GPU has.
+For each shape of model, of random weights and on random texts, each scenario, and attention by the
+dense mask and by blocks (``execution.attention``): pairs and tokens a second, the share of the
+GPU's peak, peak memory beside what docs/memory.md would have it be, how often a step waits for the
+GPU, how far margins in bfloat16 are from those in float32, and whether a training that was
+interrupted ends in the bytes of one that was not. The table goes to the terminal and to
+FOLDER/gpu.md. Without a GPU it runs on the CPU, which has no attention by blocks, and leaves out
+what only a GPU has.
 """
 
 import argparse
@@ -22,10 +24,12 @@ from benchmarks.throughput import workload
 from workflow_scripts.cluster import memory
 
 SIZES = ["gpt2", "gpt2-xl", "opt-6.7b", "mistral-7b"]
+ATTENTION = ("dense", "flex")
 OURS = throughput.Contestant("ours", [sys.executable, "-m", "benchmarks.throughput.ours"])
 COLUMNS = {
     "model": "---",
     "scenario": "---",
+    "attention": "---",
     "pairs/s": "---:",
     "tokens/s": "---:",
     "share of peak": "---:",
@@ -68,6 +72,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--scenarios", nargs="+", choices=workload.OBJECTIVES, default=list(workload.OBJECTIVES)
     )
+    parser.add_argument(
+        "--attention", nargs="+", choices=ATTENTION, default=list(ATTENTION), help="kernels"
+    )
     parser.add_argument("--steps", type=int, default=12, help="of a training, the first untimed")
     parser.add_argument("--micro-batch", type=int, default=8, help="pairs in one forward")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
@@ -85,18 +92,29 @@ def _rows(args: argparse.Namespace, pairs: Path) -> Iterator[dict[str, str]]:
                 "micro_batch": args.micro_batch,
                 "threads": args.threads,
             }
-            found = throughput.measured(OURS, given, args.folder)
-            waits = checks.waits_per_step(given, args.folder)
-            off = checks.margins_off_by(model, pairs, workload.OBJECTIVES[scenario])
-            yield {
-                "model": size,
-                "scenario": scenario,
-                **_speed(found, size),
-                **_memory(found, model, args.micro_batch),
-                "waits a step": "-" if waits is None else f"{waits:.0f}",
-                "bfloat16 off by": f"{off:.0e}",
-                "same bytes resumed": "yes" if checks.resumes(given, args.folder) else "NO",
-            }
+            for attention in args.attention:
+                yield {
+                    "model": size,
+                    "scenario": scenario,
+                    "attention": attention,
+                    **_row(args, model, pairs, given | {"attention": attention}, size),
+                }
+
+
+def _row(
+    args: argparse.Namespace, model: Path, pairs: Path, given: dict[str, Any], size: str
+) -> dict[str, str]:
+    """Return what is measured of one model, scenario and kernel."""
+    found = throughput.measured(OURS, given, args.folder)
+    waits = checks.waits_per_step(given, args.folder)
+    off = checks.margins_off_by(model, pairs, given["settings"], given["attention"])
+    return {
+        **_speed(found, size),
+        **_memory(found, model, args.micro_batch),
+        "waits a step": "-" if waits is None else f"{waits:.0f}",
+        "bfloat16 off by": f"{off:.0e}",
+        "same bytes resumed": "yes" if checks.resumes(given, args.folder) else "NO",
+    }
 
 
 def _speed(found: dict[str, Any], size: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -46,16 +46,26 @@ def waits_per_step(given: Mapping[str, Any], folder: Path) -> float | None:
     return throughput.measured(counter, dict(given), folder)["waits"]
 
 
-def margins_off_by(model: Path, pairs: Path, objective: Mapping[str, Any]) -> float:
-    """Return the mean distance of margins in bfloat16 from those in float32, in their spreads."""
+def margins_off_by(
+    model: Path, pairs: Path, objective: Mapping[str, Any], kernel: Literal["dense", "flex"]
+) -> float:
+    """Return the mean distance of margins in bfloat16 from those in float32, in their spreads.
+
+    Those in float32 are of the dense mask, whatever the kernel.
+    """
     read = read_pairs(str(pairs))
     few = read.at(np.arange(min(SCORED, len(read))))
     readout = scenario_class(objective["objective"]).readout(Compat())
     sequences = margins.tokenised(str(model), few, Compat(), throughput.workload.MAX_LENGTH)
-    opened = checkpoints.load_trained(model, readout)
     both = []
     for low_precision in (False, True):
-        scorer = PairScorer(opened, readout, low_precision=low_precision)
+        opened = checkpoints.load_trained(model, readout)
+        scorer = PairScorer(
+            opened,
+            readout,
+            low_precision=low_precision,
+            kernel=kernel if low_precision else "dense",
+        )
         scores = margins.in_batches(scorer, sequences, 8 * throughput.workload.MAX_LENGTH)
         both.append(scores[: len(few)] - scores[len(few) :])
     exact, rounded = both
@@ -98,6 +108,7 @@ def _start(given: Mapping[str, Any], folder: Path) -> subprocess.Popen[bytes]:
     ]
     command += ["--model", given["model"], "--pairs", given["pairs"], *more]
     command += ["--micro-batch", str(given["micro_batch"]), "--threads", str(given["threads"])]
+    command += ["--attention", given["attention"]]
     command += ["--checkpoint", f"{folder}/checkpoint", "--record", f"{folder}/train.json"]
     command += ["--metrics", f"{folder}/metrics.jsonl", "--states", f"{folder}/states"]
     with (folder / "log").open("a") as log:

@@ -35,6 +35,7 @@ def main(specification: str) -> None:
         *common,
         *of_reference,
         *("--settings", json.dumps(given["settings"]), "--checkpoint", f"{folder}/checkpoint"),
+        *("--attention", given.get("attention", "dense")),
         *("--record", f"{folder}/train.json", "--metrics", f"{folder}/metrics.jsonl"),
     )
     record = json.loads((folder / "train.json").read_text())

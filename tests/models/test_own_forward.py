@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, set_seed
 
 from tests.shared.base_models import FAMILIES, UNLIKE, save_base
+from tests.shared.kernels import KERNELS, run_eagerly
 from tests.shared.scoring import score_by_hand
 from tests.shared.trainings import COMMON, SETTINGS, train, write_pairs
 from workflow_scripts.core.errors import UserError
@@ -25,17 +27,22 @@ CHOSEN = ["quite a long answer to it", "in a word, no"]
 REJECTED = ["!", "a middling one"]
 
 
-def text_scores(folder: Path, model: PreTrainedModel, readout: Readout) -> tuple[np.ndarray, list]:
+def text_scores(
+    folder: Path, model: PreTrainedModel, readout: Readout, kernel: Literal["dense", "flex"]
+) -> tuple[np.ndarray, list]:
     """Return the scores of four texts, as predictions have them and by the model's own outputs."""
     tokenizer = checkpoints.load_tokenizer(folder)
     sequences = tokenise(tokenizer, ["x", "y"], PROMPTS, [CHOSEN, REJECTED], 48)
     with torch.inference_mode():
-        scores = in_batches(PairScorer(model, readout), sequences, 192)
+        scores = in_batches(PairScorer(model, readout, kernel=kernel), sequences, 192)
         return scores, [float(score_by_hand(model, readout, sequences, row)) for row in range(4)]
 
 
 @pytest.mark.parametrize("kind", UNLIKE)
-def test_every_family_is_scored_as_by_its_own_forward(kind: str, tmp_path: Path):
+def test_every_family_is_scored_as_by_its_own_forward(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run_eagerly(monkeypatch)
     folder = save_base(tmp_path / "model", UNLIKE[kind])
     own_forward.settle(folder, "models: mine")
     recorded = json.loads((folder / "config.json").read_text()).get(OWN_FORWARD, False)
@@ -45,11 +52,12 @@ def test_every_family_is_scored_as_by_its_own_forward(kind: str, tmp_path: Path)
         Readout.MEAN_LOG_PROBABILITY,
         Readout.SUMMED_LOG_PROBABILITY,
     ):
-        set_seed(1)
-        model = checkpoints.load_base(folder, readout).eval()
-        scores, own = text_scores(folder, model, readout)
-        assert np.std(own) > 0.01
-        np.testing.assert_allclose(scores, own, atol=2e-5)
+        for kernel in KERNELS:
+            set_seed(1)
+            model = checkpoints.load_base(folder, readout).eval()
+            scores, own = text_scores(folder, model, readout, kernel)
+            assert np.std(own) > 0.01
+            np.testing.assert_allclose(scores, own, atol=2e-5)
 
 
 def test_the_difference_is_found_in_a_model_of_small_logits_too(tmp_path: Path):

@@ -9,6 +9,7 @@ import torch
 from transformers import Lfm2Config, set_seed
 
 from tests.shared.base_models import FAMILIES, SMALL, save_base
+from tests.shared.kernels import KERNELS, run_eagerly
 from tests.shared.scoring import score_by_hand
 from tests.shared.trainings import COMMON, SETTINGS, train, write_pairs
 from workflow_scripts.methods import losses
@@ -20,8 +21,13 @@ from workflow_scripts.models.scorer import PairScorer, shares_prompts
 from workflow_scripts.models.tokenise import members, one_a_row, tokenise
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(family, tmp_path):
+def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(
+    family, kernel, tmp_path, monkeypatch
+):
+    """Their gradients, too, are those of the model's own forward, text by text."""
+    run_eagerly(monkeypatch)
     folder = save_base(tmp_path / family, FAMILIES[family])
     tokenizer = checkpoints.load_tokenizer(str(folder))
     # A usual pair, one with a prompt of a token, one whose prompts are cut to different lengths,
@@ -32,13 +38,16 @@ def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(family, tmp_p
     sequences = tokenise(tokenizer, ["w", "x", "y", "z"], prompts, [chosen, rejected], 32)
     rows = members(8, 4)
     assert sequences.row_lengths(rows).tolist() == [11 + 19 + 1, 2 + 1 + 15, 32 + 31, 32 + 32]
-    for readout in Readout:
+    # What is read off hidden states is the same code for both kernels.
+    some = {Readout.REWARD, Readout.SUMMED_LOG_PROBABILITY}
+    for readout in Readout if kernel == "dense" else some:
         set_seed(1)
         model = checkpoints.load_base(str(folder), readout)
         if readout.is_reward:
             torch.nn.init.normal_(model.get_parameter("score.weight"))
-        scorer = PairScorer(model.eval(), readout)
+        scorer = PairScorer(model.eval(), readout, kernel=kernel)
         assert shares_prompts(model, 32)
+        assert scorer.skips_blocks == (kernel == "flex")
         with torch.inference_mode():
             together = scorer(**sequences.padded(rows))
             by_text = scorer(**sequences.padded(one_a_row(rows)))
@@ -58,14 +67,31 @@ def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(family, tmp_p
             torch.testing.assert_close(scores, alone, rtol=0, atol=1e-5)
         torch.testing.assert_close(chosen_packed, alone[:4], rtol=0, atol=1e-5)
         torch.testing.assert_close(together.double(), by_hand, rtol=0, atol=1e-5)
+        if readout not in some:
+            continue
+        into = packing(sequences.row_lengths(rows), np.array([1, 0, 1, 0]))
+        in_rows = gradient(model, scorer(**sequences.padded(rows), **into))
+        own = [score_by_hand(model, readout, sequences, row).squeeze() for row in range(8)]
+        of_texts = gradient(model, torch.stack(own))
+        assert (in_rows - of_texts).norm() <= 1e-5 * of_texts.norm()
+
+
+def gradient(model, scores):
+    """Return the gradient of scores, each weighted otherwise, as one vector."""
+    model.zero_grad()
+    (scores * torch.linspace(-1, 1, len(scores))).sum().backward()
+    given = [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
+    return torch.cat(given)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "opt", "mistral"])
 @pytest.mark.parametrize("readout", [Readout.REWARD, Readout.SUMMED_LOG_PROBABILITY])
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_bfloat16_is_of_the_products_and_not_of_weights_gradients_and_scores(
-    family, readout, tmp_path
+    family, readout, kernel, tmp_path, monkeypatch
 ):
     """What a GPU that has it computes with; here autocast does the same on the CPU."""
+    run_eagerly(monkeypatch)
     folder = save_base(tmp_path / family, FAMILIES[family])
     tokenizer = checkpoints.load_tokenizer(str(folder))
     columns = [["quite a long answer", "c!"], ["hm", "a middling one"]]
@@ -76,7 +102,7 @@ def test_bfloat16_is_of_the_products_and_not_of_weights_gradients_and_scores(
     scores, gradients = [], []
     for low_precision in (False, True):
         model.zero_grad()
-        scorer = PairScorer(model, readout, low_precision=low_precision)
+        scorer = PairScorer(model, readout, low_precision=low_precision, kernel=kernel)
         scored = scorer(**sequences.padded(members(4, 2)))
         scored.sum().backward()
         scores.append(scored.detach())

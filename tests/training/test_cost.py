@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from tests.shared.base_models import FAMILIES
 from tests.shared.counting import Operations, Waits
+from tests.shared.kernels import KERNELS, run_eagerly
 from tests.shared.trainings import COMMON, SETTINGS, metrics, train
 from workflow_scripts.config.stage_settings import TrainSettings
 from workflow_scripts.methods.compat import Compat
@@ -38,22 +39,25 @@ def test_the_gradients_norm_is_computed_for_the_log_alone(base, pairs, tmp_path)
     assert not any(name.startswith("aten._foreach_mul") for name in operations.count)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_a_step_waits_for_the_gpu_once_and_copies_without_waiting(
-    base, pairs, tmp_path, monkeypatch
+    kernel, base, pairs, tmp_path, monkeypatch
 ):
     """Counted in trainings of four and of eight steps, packed as on a GPU."""
+    run_eagerly(monkeypatch)
     monkeypatch.setattr(device, "packs_rows", lambda: True)
     waits, copies = [], []
     for epochs in (1, 2):
         with Waits() as counted:
             settings = SETTINGS["simpo"] | {"epochs": epochs}
-            train(tmp_path / str(epochs), base, pairs, settings, micro_batch=8)
+            more = ["--attention", kernel]
+            train(tmp_path / str(epochs), base, pairs, settings, *more, micro_batch=8)
         waits.append(counted.count)
         copies.append(counted.copies)
     # The step's losses; and, since all of these steps are logged, the Trainer's loss and the norm.
     assert waits[1] - waits[0] == {"tolist": 4 * 1, "item": 4 * 2}
-    # Texts in six tensors and two of packing, labels and the reference's margins.
-    assert 4 * 8 <= copies[1] - copies[0] <= 4 * 10
+    # Texts in seven tensors and, packed, two more; labels and the reference's margins.
+    assert 4 * 9 <= copies[1] - copies[0] <= 4 * 11
 
 
 def test_scoring_waits_for_the_gpu_once_however_many_batches_there_are(base, monkeypatch):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.shared.base_models import FAMILIES, save_base
+from tests.shared.kernels import KERNELS, run_eagerly
 from tests.shared.stages import run_stage
 from tests.shared.trainings import (
     ADAM,
@@ -22,6 +23,7 @@ from tests.shared.trainings import (
     weights,
 )
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.runtime import device
 
 READING = {"max_length": 48, "compat": {}}
 
@@ -41,6 +43,20 @@ def reference(base, pairs, tmp_path_factory):
 
 def needed(objective, reference):
     return ["--reference", reference] if objective == "dpo" else []
+
+
+def test_attention_by_blocks_changes_last_digits_at_most(base, pairs, tmp_path, monkeypatch):
+    """Packed as on a GPU; a checkpoint does not tell with which kernel it was trained."""
+    run_eagerly(monkeypatch)
+    monkeypatch.setattr(device, "packs_rows", lambda: True)
+    settings = SETTINGS["simpo"] | {"adam": ADAM | {"epsilon": 1e-4}}
+    for kernel in KERNELS:
+        train(tmp_path / kernel, base, pairs, settings, "--attention", kernel)
+    configs = {(tmp_path / k / "checkpoint/config.json").read_bytes() for k in KERNELS}
+    assert len(configs) == 1
+    expected = weights(tmp_path / "dense")
+    for name, weight in weights(tmp_path / "flex").items():
+        torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("objective", SETTINGS)

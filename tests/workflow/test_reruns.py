@@ -31,7 +31,7 @@ NOTHING = r"(?!)"
 CONFIGURATION = {
     "nothing": ((), NOTHING),
     "micro-batch": (("execution={micro_batch: 16}",), NOTHING),
-    "threads": (("execution={threads: 2}",), NOTHING),
+    "threads, attention": (("execution={threads: 2, attention: flex}",), NOTHING),
     "TensorBoard, W&B, evaluation": (
         ("execution={tensorboard: true, report_to: [wandb], evaluation: {every: 2}}",),
         NOTHING,

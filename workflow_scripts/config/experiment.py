@@ -131,6 +131,8 @@ class Execution(Settings):
     """Pairs in one forward pass; divides `training.batch_size`."""
     threads: Count = 1
     """CPU threads of a rank."""
+    attention: Literal["dense", "flex"] = "dense"
+    """`flex` skips what pairs of a row do not see of each other, on a GPU; untested there."""
     tensorboard: bool = False
     """Write TensorBoard logs of trainings."""
     report_to: list[Literal["wandb", "trackio", "mlflow"]] = Field(default_factory=list)

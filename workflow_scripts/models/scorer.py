@@ -1,15 +1,16 @@
 """Read a score for each token sequence out of a language model: a reward or a log-probability."""
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import PreTrainedModel
 
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.readout import Readout
-from workflow_scripts.models import adapters
+from workflow_scripts.models import adapters, attention
 from workflow_scripts.models.rows import Rows
 from workflow_scripts.runtime import device
 
@@ -22,11 +23,6 @@ OWN_FORWARD = "scored_by_own_forward"
 
 It is set when the model is taken in (``own_forward``), and its checkpoints keep it.
 """
-_SHARING = frozenset({"gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2"})
-"""Families whose tokens meet in attention alone, by the mask and the positions that are given.
-
-In others, say those with recurrent layers, a text would see the one before it in its row.
-"""
 
 
 class PairScorer(nn.Module):
@@ -35,14 +31,23 @@ class PairScorer(nn.Module):
     The chosen and the rejected text of a pair are one row with their prompt, which goes through the
     model once: both attend to it, and not to each other. The rows of a micro-batch go through
     together, packed or not, or, on a CPU, in groups of similar length.
+
+    Attributes:
+        skips_blocks: whether attention skips blocks of tokens that do not see each other.
     """
 
     def __init__(
-        self, model: PreTrainedModel, readout: Readout, *, low_precision: bool = False
+        self,
+        model: PreTrainedModel,
+        readout: Readout,
+        *,
+        low_precision: bool = False,
+        kernel: Literal["dense", "flex"] = "dense",
     ) -> None:
         """Wrap ``model``, which has a ``score`` head for rewards and a language-model head else.
 
-        With ``low_precision`` its matrix products run in bfloat16, whatever its weights are.
+        With ``low_precision`` its matrix products run in bfloat16, whatever its weights are. With
+        the kernel ``flex`` attention skips blocks, where that is possible.
         """
         super().__init__()
         if low_precision:
@@ -50,6 +55,9 @@ class PairScorer(nn.Module):
         self.model = model
         self.readout = readout
         self.low_precision = low_precision
+        self.skips_blocks = kernel == "flex" and attention.can_skip_blocks(model)
+        if self.skips_blocks:
+            attention.skip_blocks(model)
 
     def forward(self, **tensors: Tensor) -> Tensor:
         """Return the scores, ``[members * rows]``: of every row's first sequence, then the others.
@@ -108,10 +116,11 @@ class PairScorer(nn.Module):
                 torch.where(real, tensor.flatten()[taken], padding)
                 for tensor, padding in ((input_ids, 0), (position_ids, 0), (part, -1))
             )
-        seen: dict[str, Tensor] = {}
+        seen: dict[str, Tensor | BlockMask] = {}
         # What follows the only sequence of a row is not seen without a mask.
         if row is not None or rows.last.shape[1] > 1:
-            seen = {"position_ids": position_ids, "attention_mask": self._mask(part, row)}
+            mask = self._mask(part, row, rows.last.shape[1])
+            seen = {"position_ids": position_ids, "attention_mask": mask}
         hidden = backbone(input_ids=input_ids, use_cache=False, **seen).last_hidden_state
         return hidden.flatten(0, 1), places
 
@@ -131,24 +140,12 @@ class PairScorer(nn.Module):
         of_rows = torch.arange(len(rows.part), device=rows.part.device)
         return logits.flatten(0, 1), kept * of_rows[:, None] + of_row
 
-    def _mask(self, part: Tensor, row: Tensor | None) -> Tensor:
-        """Return what attention adds to its logits, ``[rows, 1, tokens, tokens]``.
-
-        A token sees those before it in its own sequence. In the dtype of the products: a mask of
-        another one would be converted, and kept, in every layer.
-
-        Args:
-            part: as in ``Rows``.
-            row: which row each token is of, where several are packed into one.
-        """
+    def _mask(self, part: Tensor, row: Tensor | None, members: int) -> Tensor | BlockMask:
+        """Return which tokens attend to which, as ``attention`` has it."""
+        if self.skips_blocks:
+            return attention.by_block(part, row, members)
         dtype = torch.bfloat16 if self.low_precision else self.model.dtype
-        places = torch.arange(part.shape[1], device=part.device)
-        own = part[:, :, None] == part[:, None, :]
-        sees = (own | (part[:, None, :] == 0)) & (places[:, None] >= places)
-        if row is not None:
-            sees &= row[:, :, None] == row[:, None, :]
-        mask = torch.zeros(sees.shape, dtype=dtype, device=part.device)
-        return mask.masked_fill(~sees, torch.finfo(dtype).min)[:, None]
+        return attention.dense(part, row, members, dtype)
 
     def _pooled(self, rows: Rows) -> Tensor:
         """Return the places in the rows that the rewards are read at, ``[rows, members]``."""
@@ -203,7 +200,7 @@ def shares_prompts(model: PreTrainedModel, longest: int) -> bool:
         longest: most tokens of a sequence. The mask of a shared row knows no window, so it must not
             be longer than the model's.
     """
-    if scores_by_itself(model) or model.config.model_type not in _SHARING:
+    if scores_by_itself(model) or model.config.model_type not in attention.GIVEN_MASKS:
         return False
     window = getattr(model.config, "sliding_window", None)
     return window is None or longest <= window

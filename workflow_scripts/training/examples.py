@@ -65,16 +65,17 @@ class Examples:
             "example": indices,
         }
 
-    def shares(self, micro_batch: int, width: int) -> Shares:
+    def shares(self, micro_batch: int, width: int, *, skips_blocks: bool = False) -> Shares:
         """Return this rank's shares of all steps, packed where that saves time.
 
         Args:
             micro_batch: examples in one forward; where they are packed, of the greatest length.
             width: of the model.
+            skips_blocks: whether its attention skips what is between the pairs of a row.
         """
         packing = None
         if device.packs_rows() and self.together and isinstance(self.sequences, TokenSequences):
-            packing = Packing(micro_batch * self.room, width)
+            packing = Packing(micro_batch * self.room, width, skips_blocks)
         of_rank = (ranks.count(), ranks.number())
         return Shares(self.order, self.row_lengths, micro_batch, *of_rank, packing)
 

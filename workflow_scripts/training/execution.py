@@ -29,6 +29,7 @@ class Execution:
         zero: DeepSpeed's ZeRO stage; 0 is none.
         offload: whether the optimizer's state is in the host's memory.
         checkpointing: whether activations are computed again in the backward pass.
+        attention: whether attention skips blocks of what does not see each other (``flex``).
         tensorboard: whether to log to tensorboard/ next to the metrics as well.
         report_to: services that get the logs as well, as the Trainer calls them.
         evaluation: what it is watched on, None where it is not.
@@ -42,6 +43,7 @@ class Execution:
     zero: Literal[0, 2, 3] = 0
     offload: bool = False
     checkpointing: bool = False
+    attention: Literal["dense", "flex"] = "dense"
     tensorboard: bool = False
     report_to: tuple[str, ...] = ()
     evaluation: Evaluation | None = None
@@ -64,6 +66,7 @@ class Execution:
             zero=cast(Literal[0, 2, 3], args.zero),
             offload=bool(args.offload),
             checkpointing=bool(args.checkpointing),
+            attention=cast(Literal["dense", "flex"], args.attention),
             tensorboard=bool(args.tensorboard),
             report_to=tuple(args.report_to),
             evaluation=_evaluation(args),
@@ -84,6 +87,12 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_switch(group, "--offload", "keep the optimizer's state in the host's memory (ZeRO)")
     _add_switch(group, "--checkpointing", "compute activations again in the backward pass")
+    group.add_argument(
+        "--attention",
+        choices=("dense", "flex"),
+        default="dense",
+        help="flex: skip what does not see each other, where a GPU's kernel does it",
+    )
     _add_switch(group, "--tensorboard", "log to tensorboard/ next to the metrics as well")
     group.add_argument(
         "--report-to", nargs="+", default=[], help="services that get the logs: wandb, ..."

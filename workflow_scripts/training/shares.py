@@ -36,10 +36,12 @@ class Packing:
     Attributes:
         tokens_at_once: the most that one forward of a rank takes, unless a single pair has more.
         width: of the model, in numbers a token.
+        skips_blocks: whether attention computes nothing, or little, between the pairs of a row.
     """
 
     tokens_at_once: int
     width: int
+    skips_blocks: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,16 +131,20 @@ def _rows(lengths: NDArray[np.int64], ranks: int, packing: Packing) -> list[list
 
     Of all numbers of rows the one is taken at which the slowest rank has least to compute. Per
     token and layer of width d, products with the weights take 24 d² operations forward, and
-    attention over a row of L tokens 4 d L: as if a token cost 1 + L / 6 d.
+    attention over a row of L tokens 4 d L: as if a token cost 1 + L / 6 d. Where attention skips
+    what is between pairs, a row may be as long as fits, and needs no padding then.
     """
     chosen: list[list[int]] = []
     least = np.inf
-    for each in range(len(lengths) // ranks, 0, -1):
+    for each in range(1, len(lengths) // ranks + 1):
         rows = _alike(lengths, each * ranks)
         longest = max(int(lengths[row].sum()) for row in rows)
+        if longest > max(packing.tokens_at_once, lengths.max()):
+            continue
+        if packing.skips_blocks:
+            return rows
         cost = each * longest * (1 + longest / (6 * packing.width))
-        fits = longest <= max(packing.tokens_at_once, lengths.max())
-        if fits and cost < least:
+        if cost <= least:
             chosen, least = rows, cost
     return chosen
 

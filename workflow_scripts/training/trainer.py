@@ -5,7 +5,7 @@ import tempfile
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
 import numpy as np
 import torch
@@ -97,7 +97,7 @@ def train(
     with tempfile.TemporaryDirectory() as scratch:
         weights = model.num_parameters()
         arguments = training_arguments(scratch, examples, optimisation, execution, weights, seed)
-        scorer = _scorer(model, readout, examples, compat)
+        scorer = _scorer(model, readout, examples, compat, execution.attention)
         trainer = PairTrainer(
             scorer, examples, objective, optimisation, execution, attempt, arguments, callbacks
         )
@@ -181,8 +181,12 @@ class PairTrainer(Trainer):
 
         Accelerate, which would deal the batches to the ranks and copy them, is not asked to.
         """
-        width = cast(PairScorer | HeadScorer, self.model).model.config.hidden_size
-        shares = self._examples.shares(self._execution.micro_batch, width)
+        scorer = cast(PairScorer | HeadScorer, self.model)
+        shares = self._examples.shares(
+            self._execution.micro_batch,
+            scorer.model.config.hidden_size,
+            skips_blocks=isinstance(scorer, PairScorer) and scorer.skips_blocks,
+        )
         return DataLoader(
             shares,  # pyright: ignore[reportArgumentType]
             batch_size=None,
@@ -328,11 +332,15 @@ class PairTrainer(Trainer):
 
 
 def _scorer(
-    model: PreTrainedModel, readout: Readout, examples: Examples, compat: Compat
+    model: PreTrainedModel,
+    readout: Readout,
+    examples: Examples,
+    compat: Compat,
+    kernel: Literal["dense", "flex"],
 ) -> torch.nn.Module:
     if isinstance(examples.sequences, Features):
         return HeadScorer(model)
-    return PairScorer(model, readout, low_precision=low_precision(compat))
+    return PairScorer(model, readout, low_precision=low_precision(compat), kernel=kernel)
 
 
 class _WhenPrepared(TrainerCallback):

@@ -1,0 +1,20 @@
+"""Attention's kernels on a CPU."""
+
+import pytest
+import torch
+
+from workflow_scripts.models import attention
+
+KERNELS = ("dense", "flex")
+
+
+def run_eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have flex run on a CPU, in torch's eager form, whose backward pass torch keeps for GPUs.
+
+    It is there, behind a check of the device. Lengths are rounded up by less than for a GPU, since
+    this form computes blocks that see nothing, too. Several threads would only wait for each other.
+    """
+    torch.set_num_threads(1)
+    monkeypatch.setattr(attention, "has_kernel", lambda _: True)
+    monkeypatch.setattr(attention, "LENGTH", 128)
+    monkeypatch.setattr("torch.nn.attention.flex_attention._validate_device", lambda *_: None)
