@@ -41,11 +41,10 @@ def can_skip_blocks(model: PreTrainedModel) -> bool:
     Otherwise they have the dense one or, where no mask can be given, the model's own attention.
     """
     config = model.config
-    of_head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return (
-        config.model_type in GIVEN_MASKS
-        and config._attn_implementation in {"sdpa", _NAME}
-        and has_kernel(of_head)
+    if config.model_type not in GIVEN_MASKS or config._attn_implementation not in {"sdpa", _NAME}:
+        return False
+    return has_kernel(
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     )
 
 

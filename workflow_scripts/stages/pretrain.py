@@ -1,6 +1,7 @@
 """Stage ``pretrain``: a small language model from a corpus, for worlds without a hub."""
 
 import argparse
+from dataclasses import replace
 
 from workflow_scripts.config.stage_settings import PretrainSettings, add_settings
 from workflow_scripts.core.errors import UserError
@@ -48,7 +49,8 @@ def run(args: argparse.Namespace) -> None:
 
     torch.set_num_threads(args.threads)
     settings = PretrainSettings.parsed(args.settings)
-    execution = Execution.of(args)
+    # Windows of one length need no mask.
+    execution = replace(Execution.of(args), attention="dense")
     code = args.code or digests.of_stage(__name__)
     inputs = [args.tokenizer, args.tokens]
     outputs = [args.output, args.record, args.metrics]
