@@ -140,6 +140,20 @@ def test_the_dry_run_refuses_what_plan_refuses(tmp_path: Path):
         assert len(said) == 1, command
 
 
+@pytest.mark.slow
+def test_a_model_that_fits_no_gpu_is_refused_before_anything_runs(tmp_path: Path):
+    small = ("--config", "hardware={mine: {memory_gb: 24, bf16_tflops: 165, per_node: 1}}")
+    for asked in ("-n", "all", "plan"):
+        ran = snakemake(tmp_path, asked, *small)
+        assert ran.returncode != 0
+        said = ran.stderr + ran.stdout
+        assert re.search(r"models\.\S+: its training fits no GPU of `hardware`", said)
+        assert "give it `lora: {r: 16, alpha: 32}`, " in said
+        assert len(said.splitlines()) < 8
+    small_enough = "results/ground_truth/hh_harmlessness/dpo/gpt2/seed0/train.json"
+    assert snakemake(tmp_path, "-n", small_enough, *small).returncode == 0
+
+
 def test_every_readout_is_of_the_kind_of_its_training():
     kinds = {job.kind for job in JOBS.values() if job.trains}
     assert {job.kind for job in JOBS.values()} - kinds == {"features"}

@@ -30,6 +30,14 @@ def test_what_can_be_made_may_be_asked_for(name: str):
     asked.check([name], RULES, CONFIG)
 
 
+def test_the_models_that_what_is_asked_for_trains():
+    cell = f"results/probes/{CELL}/explicit/seed0.json"
+    assert asked.trained([], CONFIG) == asked.trained([cell, "all"], CONFIG)
+    assert asked.trained(["all"], CONFIG) == CONFIG.matrix.trained_models
+    assert asked.trained([cell], CONFIG) == ["gpt2", "gpt2-xl"]
+    assert asked.trained(["results/models/gpt2", "results/data/honesty/gt.parquet"], CONFIG) == []
+
+
 @pytest.mark.parametrize(
     ("name", "answer"),
     {

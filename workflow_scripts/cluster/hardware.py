@@ -246,9 +246,11 @@ def _chosen(config: Config, model: str, shape: Shape) -> tuple[str, Layout]:
     if section.gpu_model is not None and section.gpus is not None:
         # The user's choice counts more than an estimate: take the layout with the least memory.
         return layouts[-1]
+    lora = "" if section.lora else "`lora: {r: 16, alpha: 32}`, "
     raise UserError(
         f"models.{model}: its training fits no GPU of `hardware` in any way that its entry allows; "
-        "give it more `gpus`, `offload: true`, or set both `gpu_model` and `gpus` to try anyway"
+        f"give it {lora}more `gpus`, `offload: true`, or set both `gpu_model` and `gpus` to try "
+        "anyway"
     )
 
 

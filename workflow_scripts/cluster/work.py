@@ -146,14 +146,19 @@ class Costs:
         )
 
     def check(self, models: Iterable[str]) -> None:
-        """Check that what trains each of ``models`` fits a partition.
+        """Check that what trains each of ``models``, or reads it, fits some GPU, and a partition.
+
+        Found out before anything runs, and not when a model's first training is to begin.
 
         Raises:
             UserError: if one fits none, with the key to change.
         """
-        if self._limits is not None:
-            for model in models:
-                self._limits.check(model, self._training(model, 1, NO_GROWTH))
+        scenarios = self._config.matrix.scenarios
+        is_read = all(self._trains_head_alone({"scenario": name}) for name in scenarios)
+        for model in models:
+            asked = (self._scoring if is_read else self._training)(model, 1, NO_GROWTH)
+            if self._limits is not None:
+                self._limits.check(model, asked)
 
     def resources(self) -> set[str]:
         """Return the names of the resources that jobs of some model have.

@@ -29,10 +29,26 @@ def check(asked: Iterable[str], rules: Mapping[str, str], config: Config) -> Non
         if name in rules:
             _check_rule(name, rules[name], config)
         elif name.startswith(f"{paths.RESULTS}/"):
-            _check_result(name.rstrip("/"), config)
+            _check_result(name, config)
         elif not Path(name).exists():
             whole = [rule for rule, template in rules.items() if "{" not in template]
             raise UserError(f"{name}: neither a rule nor a result{nearest(name, whole)}")
+
+
+def trained(asked: Iterable[str], config: Config) -> list[str]:
+    """Return the models that may be trained for what was asked for; nothing asks for all.
+
+    Raises:
+        UserError: if no rule makes one of the files.
+    """
+    names = set()
+    for name in asked or ("all",):
+        if not name.startswith(f"{paths.RESULTS}/") or name.startswith(f"{paths.REPORT}/"):
+            return config.matrix.trained_models
+        place = _place(name)
+        if place is not None and place.template != paths.MODEL:
+            names |= {place.fields[field] for field in _MODELS if field in place.fields}
+    return sorted(names & config.models.keys())
 
 
 def _check_rule(rule: str, template: str, config: Config) -> None:
@@ -46,19 +62,25 @@ def _check_rule(rule: str, template: str, config: Config) -> None:
     raise UserError(f"{rule}: makes many files; ask for one by its path, such as {example}")
 
 
+def _place(path: str) -> paths.Place | None:
+    """Return what the path of a result says, None for what a job took, which is beside them."""
+    return None if path.startswith(f"{paths.BENCHMARKS}/") else paths.parse(path.rstrip("/"))
+
+
 def _check_result(path: str, config: Config) -> None:
-    if path.startswith(f"{paths.BENCHMARKS}/"):
-        return
-    fields = paths.parse(path).fields
+    place = _place(path)
     for field, known in _known(config).items():
-        if (name := fields.get(field)) is not None and name not in known:
+        name = place.fields.get(field) if place else None
+        if name is not None and name not in known:
             name, kind = name.strip("/"), _CALLED.get(field, field)
             others = [one.strip("/") for one in known if one]
             raise UserError(f"{path}: {name!r} is no {kind}{nearest(name, others)}")
 
 
+_MODELS = ("model", "weak", "strong")
 _CALLED = {
-    **{"weak": "model", "strong": "model", "variant": "student"},
+    **dict.fromkeys(_MODELS, "model"),
+    "variant": "student",
     "supervision": "conflict of supervised fine-tuning",
 }
 """What a field of a path is, where that is not its name."""
@@ -66,11 +88,10 @@ _CALLED = {
 
 def _known(config: Config) -> dict[str, Collection[str]]:
     """Return the names that each field of a path may have."""
-    models = config.models
     return {
         "target": config.targets,
         "scenario": config.scenarios,
-        **{"model": models, "weak": models, "strong": models},
+        **dict.fromkeys(_MODELS, config.models),
         "conflict": config.conflicts,
         "variant": matrix.students(config),
         "supervision": SFT_CONFLICTS,
