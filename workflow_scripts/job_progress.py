@@ -20,6 +20,7 @@ from typing import TextIO
 import rich.console
 import rich.file_proxy
 import rich.progress
+import rich.table
 
 from workflow_scripts.core.progress import FOLDER_VARIABLE, Progress, Reached
 
@@ -27,6 +28,8 @@ CHANGES_NO_RESULT = "only prints"
 
 _REFRESH = 0.5
 """Seconds between two looks at the files."""
+_NUMBERS = 55
+"""Columns of a terminal that a bar and its numbers take."""
 
 
 class JobProgress:
@@ -65,7 +68,7 @@ class JobProgress:
         bars = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(bar_width=20),
-            rich.progress.MofNCompleteColumn(),
+            rich.progress.MofNCompleteColumn(table_column=rich.table.Column(no_wrap=True)),
             rich.progress.TextColumn("{task.fields[more]}"),
             console=console,
             transient=True,
@@ -113,16 +116,21 @@ class JobProgress:
             bars.remove_task(tasks.pop(name))
         for name, reached in running.items():
             if name not in tasks:
-                tasks[name] = bars.add_task(reached.title, total=reached.total, more="")
+                tasks[name] = bars.add_task("", total=reached.total, more="")
             left = f"{reached.left} left" if reached.left else ""
             more = ", ".join(filter(None, (reached.unit, reached.note, left)))
             bars.update(
                 tasks[name],
-                description=reached.title,
+                description=_shortened(reached.title, bars.console.width - _NUMBERS),
                 total=reached.total,
                 completed=reached.done,
                 more=more,
             )
+
+
+def _shortened(title: str, most: int) -> str:
+    """Return the end of a title, which tells cells apart; bars and numbers keep their room."""
+    return title if len(title) <= most else f"…{title[1 - max(most, 20) :]}"
 
 
 _shown: list[JobProgress] = []

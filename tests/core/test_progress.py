@@ -18,11 +18,12 @@ from tests.shared.workflows import ROOT
 from workflow_scripts.core.progress import FOLDER_VARIABLE, Progress, Reached
 from workflow_scripts.job_progress import JobProgress
 
-JOB = """
+TITLE = "ground_truth/substances/simpo/middle/small"
+JOB = f"""
 import sys
 from workflow_scripts.core.progress import Progress
 Progress._REFRESH = 0
-progress = Progress("ground_truth/small", 100, "steps")
+progress = Progress({TITLE!r}, 100, "steps")
 progress.reach(40, "loss 0.6931")
 print("reached", flush=True)
 sys.stdin.read()
@@ -57,7 +58,7 @@ def test_without_a_terminal_each_running_job_is_a_line_a_minute(monkeypatch: pyt
     monkeypatch.setattr(Progress, "SILENCE", 0.2)
     said = io.StringIO()
     shown = JobProgress(logging.getLogger("unheard"), said)
-    line = r"ground_truth/small: 40 of 100 steps, loss 0\.6931, \d:\d\d:\d\d left\n"
+    line = TITLE + r": 40 of 100 steps, loss 0\.6931, \d:\d\d:\d\d left\n"
     first, killed = job(), job()
     until(lambda: len(re.findall(line, said.getvalue())) >= 4)
     killed.kill()
@@ -88,7 +89,9 @@ def test_on_a_terminal_each_job_is_a_bar_below_what_snakemake_prints():
 
     shown = JobProgress(logger, terminal)
     running = job()
-    until(lambda: printed(r"ground_truth/small.*40/100.*steps, loss 0\.6931"))
+    until(
+        lambda: printed(r"…\S*/simpo/middle/small.*40/100.*steps, loss 0\.6931, \d:\d\d:\d\d left")
+    )
     long = "results/" + "a_long_name/" * 20
     logger.info(f"Job 3 is done: {long}")
     until(lambda: printed(f"Job 3 is done: {long}"))
