@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, final
 
+from workflow_scripts.core import hub_requests
 from workflow_scripts.core.errors import UserError, first_line
 from workflow_scripts.data.preferences import Prefer
 from workflow_scripts.data.text_files import JSON_LINES, SourceRow, header, json_rows
@@ -162,6 +163,7 @@ def _fresh_rows(name: str, source: RowSource, options: dict[str, Any]) -> Iterat
 
 
 def _hub_rows(source: HubSource) -> Iterator[SourceRow]:
+    hub_requests.bound()
     options = {**_selection(source), "revision": source["revision"]}
     yield from _numbered(_opened(source["hub"], source, options))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from workflow_scripts.core import hub_requests
 from workflow_scripts.core.errors import UserError, first_line
 from workflow_scripts.core.files import sha256_of
 
@@ -103,6 +104,7 @@ def _asking(id_: str, revision: str, ask: Callable[[], _Result]) -> _Result:
     """
     from huggingface_hub import errors
 
+    hub_requests.bound()
     # Not a line for every file and every retry: what matters is how it ends.
     for library in ("httpx2", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.ERROR)
