@@ -91,6 +91,8 @@ def test_a_checkpoint_reads_texts_as_its_training_did(tmp_path: Path):
     [
         (None, "chat: the model has no chat template; leave `chat` out"),
         ("{{ raise_exception('never') }}", "does not take a dialogue of user (never)"),
+        ("{{ 1 + 'a' }}", "does not take a dialogue of user (unsupported operand"),
+        ("{{ cycler.__init__.__globals__ }}", "does not take a dialogue of user (access to"),
         ("Always the same.", "its chat template leaves out a turn of user; leave `chat` out"),
     ],
 )
@@ -100,8 +102,9 @@ def test_a_model_without_a_usable_template_is_refused(
     folder = chat_model(tmp_path / "mine", template)
     with pytest.raises(UserError) as refused:
         take_in(folder, chat=True)
-    assert message in str(refused.value)
-    assert len(str(refused.value).splitlines()) == 1
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"{folder}: ")
+    assert message in line
 
 
 def test_a_dialogue_that_the_template_does_not_take_is_said(tmp_path: Path):

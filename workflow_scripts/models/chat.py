@@ -7,7 +7,6 @@ stage, whose checkpoints keep it, gives the model the same texts.
 import json
 from pathlib import Path
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from workflow_scripts.core.errors import UserError, first_line
@@ -34,7 +33,10 @@ def use(tokenizer: PreTrainedTokenizerBase, folder: Path, origin: str) -> None:
         raise UserError(f"{origin}: chat: the model has no chat template; leave `chat` out")
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8")) | {USED: True}
-    pieces(tokenizer, "What?")
+    try:
+        pieces(tokenizer, "What?")
+    except UserError as error:
+        raise UserError(str(error).replace(tokenizer.name_or_path, origin)) from error
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -64,7 +66,8 @@ def pieces(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[tuple[str, b
     ]
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    except TemplateError as error:
+    except Exception as error:
+        # A template raises jinja's own exceptions, and whatever its expressions do.
         raise UserError(
             f"{tokenizer.name_or_path}: its chat template does not take a dialogue of "
             f"{', '.join(role for role, _ in turns)} ({first_line(error)}); leave `chat` out"
