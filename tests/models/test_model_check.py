@@ -163,6 +163,10 @@ FAULTS: dict[str, tuple[Damage, str]] = {
         config(model_type="mine", auto_map={"AutoConfig": "run_me.Config"}),
         "config.json: auto_map: the model needs code of its own, which is never run;",
     ),
+    "code from the hub for its attention": (
+        config(_attn_implementation="kernels-community/flash-attn"),
+        "does not open as a language model (",
+    ),
     "more tokens than embeddings": (
         more_tokens,
         "the tokenizer has 259 tokens, but the model embeds 257; give the tokenizer",
