@@ -14,6 +14,9 @@ demo: env
 # Tests come in the order of tests/conftest.py, and those of a group to one worker.
 IN_PARALLEL := --dist loadgroup --no-loadscope-reorder
 
+# Each worker has a core: with a second thread, it would mostly wait for those of the others.
+test test-fast: export OMP_NUM_THREADS := 1
+
 # A worker more than two cores have: one of them mostly waits for Slurm.
 test: env
 	.venv/bin/python -m pytest -n 3 $(IN_PARALLEL)
