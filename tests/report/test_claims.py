@@ -142,20 +142,23 @@ def planted_cell(truth, generator):
 
 
 @pytest.mark.parametrize(
-    ("pairs", "score", "holds", "does_not"),
+    ("truth", "holds", "does_not"),
     [
         # A blind tax scores 0.3. Of 15 runs a claim at 5 % holds in 3 or fewer by chance (99 %).
-        pytest.param(400, 0.3, (0, 3), (0, 0), id="blind tax, few pairs"),
-        pytest.param(8000, 0.3, (0, 3), (3, 15), id="blind tax, very many pairs"),
-        pytest.param(4000, 0.1, (0, 0), (15, 15), id="tax on what the weak model knows"),
-        pytest.param(1000, 0.6, (15, 15), (0, 0), id="deception"),
-        pytest.param(60, 0.35, (0, 3), (0, 0), id="a little deception, too few pairs"),
+        pytest.param(Truth(400, 0.3), (0, 3), (0, 0), id="blind tax, few pairs"),
+        # 680 pairs are taxed, as many as of 8,000 by a tax of 0.1: 90 % of runs deny the claim.
+        pytest.param(Truth(2000, 0.3, tax=0.4), (0, 3), (10, 15), id="blind tax, very many pairs"),
+        pytest.param(
+            Truth(1000, 0.1, tax=0.4), (0, 0), (15, 15), id="tax on what the weak model knows"
+        ),
+        pytest.param(Truth(1000, 0.6), (15, 15), (0, 0), id="deception"),
+        pytest.param(Truth(60, 0.35), (0, 3), (0, 0), id="a little deception, too few pairs"),
     ],
 )
-def test_deception_exists_says_what_was_planted(pairs, score, holds, does_not):
+def test_deception_exists_says_what_was_planted(truth, holds, does_not):
     generator = np.random.default_rng(0)
     verdicts = [
-        deception_exists([planted_cell(Truth(pairs, score), generator) for _ in range(3)]).verdict
+        deception_exists([planted_cell(truth, generator) for _ in range(3)]).verdict
         for _ in range(15)
     ]
     shown = sum(verdict.startswith("holds") for verdict in verdicts)
