@@ -14,6 +14,7 @@ from tests.shared.stages import run_stage
 from tests.shared.workflows import ROOT
 from workflow_scripts.core.files import write_table
 from workflow_scripts.report.cell_table import as_table
+from workflow_scripts.report.cells import Rows, packed
 from workflow_scripts.report.figure_list import FIGURES, caption
 from workflow_scripts.report.tables import TABLES
 from workflow_scripts.report.written_table import FORMATS
@@ -197,7 +198,7 @@ def test_variants_stand_beside_their_direct_students(table, tmp_path):
     ]
     names = {name: [row[name] for row in rows + more] for name in ("student", "through")}
     numbers = [{k: v for k, v in row.items() if k not in names} for row in rows + more]
-    columns = as_table(numbers).to_pydict() | names
+    columns = as_table(Rows(map(packed, numbers))).to_pydict() | names
     write_table(tmp_path / "cells.parquet", pa.table(columns))
     run_stage("tables", "--cells", tmp_path / "cells.parquet", "--output", tmp_path)
     compared = (tmp_path / "mitigations.csv").read_text().splitlines()[1:]

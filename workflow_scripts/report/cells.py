@@ -1,7 +1,9 @@
 """The table of cells: a probe's row in it, and the order of rows."""
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -51,27 +53,80 @@ FEW = "(few)"
 """What is told instead."""
 
 
+Packed = tuple[Mapping[str, int], tuple[Any, ...]]
+"""The place of each column of a row, and its values."""
+
+
+class Rows(Sequence[CellRow]):
+    """Rows in a tenth of the memory: each is a dictionary only while it is looked at."""
+
+    def __init__(self, packed: Iterable[Packed]) -> None:
+        """Keep packed rows."""
+        self._packed = list(packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    @overload
+    def __getitem__(self, place: int) -> CellRow: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Rows": ...
+
+    def __getitem__(self, place: int | slice) -> "CellRow | Rows":
+        if isinstance(place, slice):
+            return Rows(self._packed[place])
+        places, values = self._packed[place]
+        return dict(zip(places, values, strict=True))
+
+    def column(self, name: str) -> list[Any]:
+        """Return each row's value of a column, None where it has none."""
+        return [
+            None if (place := places.get(name)) is None else values[place]
+            for places, values in self._packed
+        ]
+
+
+def packed(row: CellRow) -> Packed:
+    """Return a row without names of its own: rows of the same columns share them."""
+    return _places(tuple(row)), tuple(row.values())
+
+
+@cache
+def _places(columns: tuple[str, ...]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(columns)}
+
+
 class CellRows(NamedTuple):
     """What the tables have of one probe.
 
     Attributes:
-        row: of the table of cells.
-        bins: of the table of confidences, one a model and bin.
+        cell: what `KEY` names.
+        path: of the probe.
+        row: of the table of cells, packed.
+        reliability: the probe's, as JSON: thousands of bins take less memory as text.
     """
 
-    row: CellRow
-    bins: Sequence[CellRow]
+    cell: tuple[Any, ...]
+    path: str
+    row: Packed
+    reliability: str
+
+    def bins(self) -> list[dict[str, Any]]:
+        """Return the rows of the table of confidences, one a model and bin."""
+        cell = dict(zip(KEY, self.cell, strict=True))
+        return [
+            cell | {"model": model} | bin_
+            for model, bins in json.loads(self.reliability).items()
+            for bin_ in bins
+        ]
 
 
 def rows_of(path: str, probe: Mapping[str, Any]) -> CellRows:
     """Return the rows of a probe, with its path."""
-    cell = {name: probe["settings"][name] for name in KEY}
-    bins = [
-        cell | {"model": model} | bin_
-        for model, bins in probe["reliability"].items()
-        for bin_ in bins
-    ]
-    return CellRows(cell_row(probe) | {"probe": path}, bins)
+    cell = tuple(probe["settings"][name] for name in KEY)
+    row = packed(cell_row(probe) | {"probe": path})
+    return CellRows(cell, path, row, json.dumps(probe["reliability"]))
 
 
 def sorted_cells(cells: Iterable[CellRows]) -> list[CellRows]:
@@ -82,12 +137,11 @@ def sorted_cells(cells: Iterable[CellRows]) -> list[CellRows]:
     """
     by_cell: dict[tuple[Any, ...], CellRows] = {}
     for found in cells:
-        cell = tuple(found.row[name] for name in KEY)
-        if cell in by_cell:
-            path, other = found.row["probe"], by_cell[cell].row["probe"]
-            raise UserError(f"{path}: is of the same cell as {other}; give one of them")
-        by_cell[cell] = found
-    pairs = {(found.row["weak"], found.row["strong"]) for found in by_cell.values()}
+        if other := by_cell.get(found.cell):
+            raise UserError(f"{found.path}: is of the same cell as {other.path}; give one of them")
+        by_cell[found.cell] = found
+    weak, strong = KEY.index("weak"), KEY.index("strong")
+    pairs = {(cell[weak], cell[strong]) for cell in by_cell}
     models = by_strength({model for pair in pairs for model in pair}, pairs)
 
     def order(cell: tuple[Any, ...]) -> list[tuple[bool, Any]]:
@@ -182,9 +236,16 @@ def _row(figures: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return each figure's value and the ends of its interval as columns."""
     row: dict[str, Any] = {}
     for name, figure in figures:
-        low, high = figure["interval"] or (None, None)
-        row |= {name: figure["value"], f"{name}_low": low, f"{name}_high": high}
+        low, high = _ends(name)
+        row[name] = figure["value"]
+        row[low], row[high] = figure["interval"] or (None, None)
     return row
+
+
+@cache
+def _ends(figure: str) -> tuple[str, str]:
+    """Return the columns of the ends of a figure's interval."""
+    return f"{figure}_low", f"{figure}_high"
 
 
 def interval_text(row: CellRow, figure: str) -> str:

@@ -6,7 +6,7 @@ much the seeds differ, and doesn't average out over them.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -86,14 +86,13 @@ def over_seeds(rows: Sequence[CellRow], figure: str) -> Interval:
     return mean, mean - half, mean + half
 
 
-def aggregate(rows: Sequence[CellRow]) -> list[dict[str, Any]]:
-    """Return one row a cell but for its seed: each figure's mean and 95 % interval.
+def aggregate(rows: Iterable[CellRow]) -> Iterator[dict[str, Any]]:
+    """Yield one row a cell but for its seed: each figure's mean and 95 % interval.
 
     `{figure}_seeds` counts the seeds that define the figure; below two there is no interval, and
     the column `interval` says so for a cell with a single seed. p-values are left out, since their
     mean has no meaning.
     """
-    aggregated = []
     for _, group in itertools.groupby(rows, key=lambda row: [row[name] for name in GROUP]):
         seeds = list(group)
         summary: dict[str, Any] = {name: seeds[0][name] for name in (*GROUP, *SETTINGS)}
@@ -107,5 +106,4 @@ def aggregate(rows: Sequence[CellRow]) -> list[dict[str, Any]]:
             mean, low, high = over_seeds(seeds, name)
             summary |= {name: mean, f"{name}_low": low, f"{name}_high": high}
             summary[f"{name}_seeds"] = sum(row.get(name) is not None for row in seeds)
-        aggregated.append(summary)
-    return aggregated
+        yield summary

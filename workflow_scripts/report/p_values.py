@@ -1,6 +1,6 @@
 """p-values: adjusted for their number, and as every table, page and terminal writes them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from workflow_scripts.report.cells import P_VALUE, PLACEBO_P_VALUE, CellRow
@@ -51,18 +51,17 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def with_adjusted(rows: Iterable[CellRow]) -> list[dict[str, Any]]:
-    """Return the rows, each with its `ADJUSTED` p-value after its own; None without one."""
-    cells = list(rows)
-    tested: dict[str, list[int]] = {}
-    for place, row in enumerate(cells):
-        if larger_p(row) is not None:
-            tested.setdefault(row["target"], []).append(place)
+def with_adjusted(rows: Sequence[CellRow]) -> Iterator[dict[str, Any]]:
+    """Yield the rows, each with its `ADJUSTED` p-value after its own; None without one."""
+    tested: dict[str, dict[int, float]] = {}
+    for place, row in enumerate(rows):
+        if (p := larger_p(row)) is not None:
+            tested.setdefault(row["target"], {})[place] = p
     adjusted: dict[int, float] = {}
-    for places in tested.values():
-        found = benjamini_hochberg([larger_p(cells[place]) or 0.0 for place in places])
-        adjusted.update(zip(places, found, strict=True))
-    return [_after_own(row, adjusted.get(place)) for place, row in enumerate(cells)]
+    for found in tested.values():
+        adjusted.update(zip(found, benjamini_hochberg(list(found.values())), strict=True))
+    for place, row in enumerate(rows):
+        yield _after_own(row, adjusted.get(place))
 
 
 def _after_own(row: Mapping[str, Any], adjusted: float | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import argparse
 
 from workflow_scripts.core.files import write_table
 from workflow_scripts.report.cell_table import as_table, read_probes, reliability_table, write_csv
+from workflow_scripts.report.cells import Rows, packed
 from workflow_scripts.report.over_seeds import aggregate
 from workflow_scripts.report.p_values import with_adjusted
 
@@ -24,8 +25,11 @@ def run(args: argparse.Namespace) -> None:
         UserError: if a file is not a probe, or two are of one cell.
     """
     cells = read_probes(args.probes)
-    rows = with_adjusted(cell.row for cell in cells)
-    write_csv(args.csv, rows)
-    write_table(args.parquet, as_table(rows))
-    write_csv(args.aggregated, aggregate(rows))
     write_table(args.reliability, reliability_table(cells))
+    rows = Rows(cell.row for cell in cells)
+    # Of thousands of cells only what is still to be written is kept.
+    del cells
+    rows = Rows(map(packed, with_adjusted(rows)))
+    write_csv(args.csv, rows)
+    write_csv(args.aggregated, Rows(map(packed, aggregate(rows))))
+    write_table(args.parquet, as_table(rows))
