@@ -9,7 +9,7 @@ import pytest
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.data.screening import BadRowError
-from workflow_scripts.data.sources import PathSource, read_rows
+from workflow_scripts.data.sources import HubSource, PathSource, read_rows
 
 ROWS = [
     {"prompt": "7", "chosen": 'a "b",\n\tNA', "rejected": "NA"},
@@ -88,6 +88,39 @@ def test_the_configurations_of_a_folder_are_listed_with_the_key_that_names_one(t
         read(folder)
     assert "\n" not in str(raised.value)
     assert [row["prompt"] for row in read(folder, config="useful")] == ["useful"]
+
+
+def test_of_the_cache_of_the_hub_only_the_commit_that_is_asked_for_is_taken(
+    tmp_path: Path, own_cache: Path
+):
+    from datasets import Dataset, DatasetInfo, SplitInfo
+    from datasets.arrow_writer import ArrowWriter
+
+    commit, other = "a" * 40, "b" * 40
+    kept = own_cache / f"owner___data/default/0.0.0/{commit}"
+    kept.mkdir(parents=True)
+    with ArrowWriter(path=str(kept / "data-train.arrow")) as writer:
+        for row in ROWS:
+            writer.write(row)
+        size = writer.finalize()
+    features = Dataset.from_list(ROWS).features
+    info = DatasetInfo(
+        features=features, config_name="default", dataset_name="data", version="0.0.0"
+    )
+    info.splits = {"train": SplitInfo("train", num_examples=size[0], dataset_name="data")}
+    info.write_to_directory(str(kept))
+
+    def rows(revision: str) -> list[object]:
+        source = HubSource(hub="owner/data", revision=revision, format="columns")
+        return [row for _, row in read_rows(source)]
+
+    assert rows(commit) == ROWS
+    assert rows("main") == ROWS
+    with pytest.raises(
+        UserError,
+        match=f"@{other}:train: `hub` cannot be reached, .* another commit \\({commit}\\)",
+    ):
+        rows(other)
 
 
 @pytest.mark.parametrize(

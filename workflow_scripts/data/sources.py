@@ -1,5 +1,6 @@
 """Where raw rows come from: the hub, a local folder, or one file."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from glob import escape
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 TABLES = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 """Kinds of table, with what separates their columns."""
+_GET_IT = "check the network, or get it where there is one and name the copy as `path`"
 
 
 class _Common(TypedDict):
@@ -164,8 +166,16 @@ def _fresh_rows(name: str, source: RowSource, options: dict[str, Any]) -> Iterat
 
 def _hub_rows(source: HubSource) -> Iterator[SourceRow]:
     hub_requests.bound()
-    options = {**_selection(source), "revision": source["revision"]}
-    yield from _numbered(_opened(source["hub"], source, options))
+    revision = source["revision"]
+    rows = _opened(source["hub"], source, {**_selection(source), "revision": revision})
+    # Where the hub does not answer, datasets takes the newest commit that it has in its cache.
+    commits = {Path(file["filename"]).parent.name for file in rows.cache_files}
+    if re.fullmatch("[0-9a-f]{40}", revision) and commits - {revision}:
+        raise UserError(
+            f"{location(source)}: `hub` cannot be reached, and the cache holds another commit "
+            f"({', '.join(sorted(commits))}); {_GET_IT}"
+        )
+    yield from _numbered(rows)
 
 
 def _selection(source: RowSource) -> dict[str, Any]:
@@ -186,11 +196,16 @@ def _opened(name: str, source: RowSource, options: dict[str, Any]) -> "Dataset":
     import datasets
     import pyarrow as pa
     from datasets.exceptions import DatasetsError
+    from huggingface_hub.utils import httpx
 
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     try:
         return datasets.load_dataset(name, **options)
+    except (ConnectionError, httpx.RequestError) as error:
+        raise UserError(
+            f"{location(source)}: `hub` cannot be reached ({first_line(error)}); {_GET_IT}"
+        ) from error
     except (OSError, ValueError, RuntimeError, pa.ArrowException, DatasetsError) as error:
         if "Config name is missing" in str(error):
             found = datasets.get_dataset_config_names(name, revision=options.get("revision"))

@@ -1,6 +1,5 @@
 """The Hugging Face hub: what is in its cache, and downloads that go on where they broke."""
 
-import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -105,9 +104,6 @@ def _asking(id_: str, revision: str, ask: Callable[[], _Result]) -> _Result:
     from huggingface_hub import errors
 
     hub_requests.bound()
-    # Not a line for every file and every retry: what matters is how it ends.
-    for library in ("httpx2", "huggingface_hub"):
-        logging.getLogger(library).setLevel(logging.ERROR)
     try:
         return ask()
     except Exception as error:
