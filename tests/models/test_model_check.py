@@ -165,7 +165,7 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     ),
     "code from the hub for its attention": (
         config(_attn_implementation="kernels-community/flash-attn"),
-        "does not open as a language model (",
+        "config.json: attn_implementation: kernels-community/flash-attn is code from the hub,",
     ),
     "more tokens than embeddings": (
         more_tokens,

@@ -47,6 +47,8 @@ def look(event, args):
         os._exit(99)
 sys.addaudithook(look)
 """
+# In the place of the package with which transformers runs code that it fetches.
+KERNELS = 'import os\nos.write(2, b"error: code of the hub\\n")\nos._exit(98)\n'
 NEEDED = {
     **{"HF_HOME": "/cache", "HF_TOKEN": "secret", "CUDA_VISIBLE_DEVICES": "1", "HOME": "/home/me"},
     **{"NCCL_SOCKET_IFNAME": "ib0", "TORCH_NCCL_BLOCKING_WAIT": "1", "OMP_NUM_THREADS": "3"},
@@ -131,9 +133,16 @@ def in_hostile(folder: Path, *argv: object, **more: str) -> subprocess.Completed
 
 @pytest.mark.slow
 def test_a_training_in_a_hostile_environment_gives_the_same_bytes(hostile: Path, tmp_path: Path):
-    """User and home do not even exist; nothing asks the network, and no secret is told."""
+    """User and home do not even exist; nothing asks the network, and no secret is told.
+
+    Nor does it run code of the hub, which the model's configuration asks for.
+    """
     (tmp_path / "sitecustomize.py").write_text(OFFLINE)
+    (tmp_path / "kernels.py").write_text(KERNELS)
     base = save_base(tmp_path / "base", FAMILIES["gpt2"])
+    config = json.loads((base / "config.json").read_text())
+    config["attn_implementation"] = "kernels-community/flash-attn2"
+    (base / "config.json").write_text(json.dumps(config))
     pairs = write_pairs(tmp_path / "gt.parquet", 16)
     train(tmp_path / "clean", base, pairs, SETTINGS["simpo"])
     out = tmp_path / "hostile"
@@ -150,6 +159,27 @@ def test_a_training_in_a_hostile_environment_gives_the_same_bytes(hostile: Path,
     assert SECRET not in ran.stdout + ran.stderr
     written = [path for path in out.rglob("*") if path.is_file()]
     assert not [path for path in written if SECRET.encode() in path.read_bytes()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", ["kernels-community/flash-attn2", "flash_attention_2"])
+def test_a_model_that_is_taken_in_runs_no_code_of_the_hub(attention: str, tmp_path: Path):
+    (tmp_path / "kernels.py").write_text(KERNELS)
+    base = save_base(tmp_path / "base", FAMILIES["gpt2"])
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"attn_implementation": attention}))
+    settings = {"id": None, "revision": None, "path": str(base), "pickled_weights": False}
+    given = ("--settings", json.dumps(settings), "--folder", str(base), "--output", tmp_path / "to")
+    ran = subprocess.run(
+        [sys.executable, "-m", "workflow_scripts", "base_model", *given],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr[:7]) == (1, "error: ")
+    assert str(base) in ran.stderr
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from io import TextIOWrapper
+from typing import Any, cast
 
 CHANGES_NO_RESULT = "keeps results the same, whatever the environment is"
 
@@ -78,6 +79,9 @@ def clear(*, may_be_launched: bool = True) -> None:
             os.environ.pop(name, None)
     # Otherwise matplotlib reads the settings in the user's home.
     os.environ["MATPLOTLIBRC"] = os.devnull
+    # With this package, where the user has it, transformers runs code that it fetches from the hub
+    # when a model's configuration says so; no variable forbids that. None counts as not installed.
+    sys.modules["kernels"] = cast(Any, None)
 
 
 def print_as_can_be() -> None:
