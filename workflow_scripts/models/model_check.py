@@ -70,7 +70,7 @@ def _config(folder: Path, origin: str) -> "PreTrainedConfig":
         value = getattr(config, name, 1)
         if not isinstance(value, int) or value < 1:
             raise UserError(f"{origin}: config.json: {name} is {value!r}; it must be 1 or more")
-    if "/" in (attention := config._attn_implementation or ""):
+    if "/" in (attention := str(config._attn_implementation)):
         raise UserError(
             f"{origin}: config.json: attn_implementation: {attention} is code from the hub, which "
             "is never run; delete that line"
