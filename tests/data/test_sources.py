@@ -93,7 +93,7 @@ def test_the_configurations_of_a_folder_are_listed_with_the_key_that_names_one(t
 def test_of_the_cache_of_the_hub_only_the_commit_that_is_asked_for_is_taken(
     tmp_path: Path, own_cache: Path
 ):
-    from datasets import Dataset, DatasetInfo, SplitInfo
+    from datasets import Dataset, DatasetInfo, SplitDict, SplitInfo
     from datasets.arrow_writer import ArrowWriter
 
     commit, other = "a" * 40, "b" * 40
@@ -107,7 +107,8 @@ def test_of_the_cache_of_the_hub_only_the_commit_that_is_asked_for_is_taken(
     info = DatasetInfo(
         features=features, config_name="default", dataset_name="data", version="0.0.0"
     )
-    info.splits = {"train": SplitInfo("train", num_examples=size[0], dataset_name="data")}
+    info.splits = SplitDict()
+    info.splits.add(SplitInfo("train", num_examples=size[0], dataset_name="data"))
     info.write_to_directory(str(kept))
 
     def rows(revision: str) -> list[object]:
