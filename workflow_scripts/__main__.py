@@ -12,8 +12,6 @@ from typing import NamedTuple, NoReturn
 
 from workflow_scripts import warm
 from workflow_scripts.core.errors import UserError
-from workflow_scripts.reruns import provenance
-from workflow_scripts.runtime import environment, failures, gpus, ranks, takeover
 
 
 class Stage(NamedTuple):
@@ -43,7 +41,7 @@ STAGES = {
     "inspection": Stage("list the pairs on which a cell's student may deceive"),
     "cells": Stage("one table of all probes"),
     "tables": Stage("the paper's tables, in Markdown and LaTeX"),
-    "figures": Stage("draw the report's figures"),
+    "figures": Stage("draw the report's figures", brief=True),
     "page": Stage("write the report as one HTML page"),
     "summary": Stage("print the table of cells"),
     "verify": Stage("check all results against their records"),
@@ -77,6 +75,10 @@ def main(argv: list[str]) -> int:
 
 def run_stage(argv: list[str]) -> int:
     """Run one stage in this process and return its exit status."""
+    # A command that only hands its stage to the warm process, one a job, need not import these.
+    from workflow_scripts.reruns import provenance
+    from workflow_scripts.runtime import environment, failures, gpus, ranks, takeover
+
     name, *arguments = argv
     environment.clear()
     environment.print_as_can_be()

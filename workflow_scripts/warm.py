@@ -49,6 +49,9 @@ _PRELOADED = (
     "jsonschema_rs",
     "scipy.special",
     "pyarrow.parquet",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.backends.backend_agg",
 )
 
 
@@ -167,6 +170,11 @@ def _import() -> None:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     for module in _PRELOADED:
         importlib.import_module(module)
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+    # transformers makes its table of renamed weights when a model is first loaded, half of the time
+    # that loading a small one takes.
+    get_checkpoint_conversion_mapping("gpt2")
 
 
 def _listen(path: str) -> socket.socket:
