@@ -16,6 +16,7 @@ from workflow_scripts.core import names
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
 from workflow_scripts.methods.students import chains
+from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.reruns import digests, provenance, slices
 from workflow_scripts.runtime import environment, takeover
 from workflow_scripts.training import finished
@@ -115,6 +116,7 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 CELLS = matrix.cells(EXPERIMENT)
+SEEDS = matrix.seeds(CELLS)
 STUDENTS = matrix.students(EXPERIMENT)
 EXECUTION = EXPERIMENT.execution
 # What of the code each stage uses: a param, so that a change to it reruns the stage (docs/reruns.md).
@@ -151,6 +153,7 @@ wildcard_constraints:
     scenario=one_of(EXPERIMENT.scenarios),
     variant=one_of(STUDENTS),
     supervision=one_of(SFT_CONFLICTS),
+    figure=one_of(FIGURES),
     seed=r"\d+",
 
 

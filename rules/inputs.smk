@@ -68,7 +68,7 @@ def seed_before(wildcards):
 
     The seed before, so that a seed added to the list changes no finished probe.
     """
-    seeds = EXPERIMENT.matrix.seeds
+    seeds = SEEDS.get(matrix.Cell(**dict(wildcards) | {"seed": 0}), [])
     place = seeds.index(int(wildcards.seed)) if int(wildcards.seed) in seeds else 0
     if place == 0:
         return []

@@ -23,6 +23,27 @@ def test_the_papers_configuration_gives_the_papers_cells():
     assert config.scenarios["dpo"].epochs == 3
 
 
+def test_more_adds_the_product_of_its_lists_and_no_cell_twice():
+    plain = matrix.cells(loaded(changed("matrix.seeds", [0])))
+    more = [
+        {"scenarios": ["dpo"], "seeds": [0, 3], "pairs": [["gpt2", "gpt2-xl"]]},
+        {"students": [{"name": "sure", "filter": 0.75}], "scenarios": ["simpo"]},
+    ]
+    config = loaded(changed("matrix.more", more))
+    cells = matrix.cells(config)
+    assert cells[: len(plain)] == plain
+    added = cells[len(plain) :]
+    seeds = [cell for cell in added if not cell.variant]
+    assert {(c.scenario, c.weak, c.strong, c.seed) for c in seeds} == {
+        ("dpo", "gpt2", "gpt2-xl", 3)
+    }
+    assert len(seeds) == 3  # conflicts
+    assert {(c.scenario, c.variant, c.seed) for c in added[3:]} == {("simpo", "/sure", 0)}
+    assert len(added[3:]) == 21 * 3
+    assert matrix.seeds(cells)[seeds[0]._replace(seed=0)] == [0, 3]
+    assert "sure" in [student.name for student in matrix.students(config).values()]
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -110,6 +131,30 @@ def test_the_papers_configuration_gives_the_papers_cells():
             "config.yaml: matrix.pairs.1: gpt2 cannot supervise itself; name two models",
         ),
         ("matrix.seeds", [0, 0], "config.yaml: matrix: `seeds` names 0 twice"),
+        ("matrix.more", [{"seeds": [1, 1]}], "config.yaml: matrix.more.0: `seeds` names 1 twice"),
+        (
+            "matrix.more",
+            [{"seeds": [1]}, {"scenarios": ["simppo"]}],
+            "config.yaml: matrix.more.1.scenarios.0: 'simppo' is not defined; did you mean "
+            "'simpo'?",
+        ),
+        (
+            "matrix.more",
+            [{"conflicts": ["explicit"]}],
+            "config.yaml: matrix.more.0.conflicts: the conflict tax is counted against `none`; "
+            "add it to the list",
+        ),
+        (
+            "matrix.more",
+            [{"students": [{"name": "via", "through": ["mistral-7b"]}]}],
+            "config.yaml: matrix.more.0.students.0.through: stands between the models of no cell",
+        ),
+        (
+            "matrix.more",
+            [{"students": [{"name": "sure", "filter": share}]} for share in (0.7, 0.8)],
+            "config.yaml: matrix.more.1.students.0.name: 'sure' is the name of another student "
+            "above",
+        ),
         (
             "conflicts.implicit.kind",
             "implict",

@@ -16,21 +16,18 @@ from workflow_scripts.config import paths
 from workflow_scripts.config.conflict_lists import spelled_out
 from workflow_scripts.config.data import SETS, Corpus, Target, World
 from workflow_scripts.config.layers import Layer, merged
-from workflow_scripts.config.messages import AboutKey, BelowSection, UndefinedName, describe
+from workflow_scripts.config.matrix_section import Matrix
+from workflow_scripts.config.messages import AboutKey, UndefinedName, describe
 from workflow_scripts.config.models import Gpu, Model
 from workflow_scripts.config.training import Training
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.names import Name
-from workflow_scripts.core.section import Count, Folder, LocalPath, Settings, Share, exactly_one
+from workflow_scripts.core.section import Count, Folder, LocalPath, Settings, Share
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.conflicts.placebo import PLACEBO
 from workflow_scripts.methods.conflicts.registry import AnyConflict
 from workflow_scripts.methods.method import Sft
 from workflow_scripts.methods.scenarios.registry import AnyScenario, with_kinds
-from workflow_scripts.methods.students.chains import with_intermediates
-from workflow_scripts.methods.students.registry import AnyStudent
-from workflow_scripts.methods.students.student import DIRECT
-from workflow_scripts.methods.students.supervised import Supervised
 
 CHANGES_NO_RESULT = "checks the configuration, whose values are in the rules' slices"
 
@@ -46,73 +43,6 @@ class Probe(Settings):
     """Bootstrap resamples."""
     interval: Share = 0.95
     """Level of the intervals."""
-
-
-class Matrix(Settings):
-    """Which cells are run: the product of these lists."""
-
-    targets: list[Name] = Field(min_length=1)
-    """Keys of `targets`."""
-    scenarios: list[Name] = Field(min_length=1)
-    """Keys of `scenarios`: ways of learning a preference."""
-    conflicts: list[Name] = Field(min_length=1)
-    """Keys of `conflicts`; `none` must be among them."""
-    models: list[Name] | None = None
-    """Keys of `models`, from weak to strong: every ordered pair is run. Give this or `pairs`."""
-    pairs: list[tuple[Name, Name]] | None = None
-    """The (weak, strong) pairs to run, one by one."""
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
-    """Seeds of the trainings."""
-    students: list[AnyStudent] = Field([Supervised(name=DIRECT)])
-    """How each cell's student is supervised; `direct` must be among them."""
-
-    @model_validator(mode="after")
-    def _pairs_or_models(self) -> Self:
-        exactly_one(self, "models", "pairs")
-        if self.models is not None and len(self.models) < 2:
-            raise BelowSection("models", "names fewer than two models; a weak and a strong one")
-        for place, (weak, strong) in enumerate(self.pairs or []):
-            if weak == strong:
-                raise BelowSection(
-                    f"pairs.{place}", f"{weak} cannot supervise itself; name two models"
-                )
-        for key in ("targets", "scenarios", "conflicts", "models", "pairs", "seeds"):
-            values = getattr(self, key) or []
-            for value in values:
-                if values.count(value) > 1:
-                    raise ValueError(f"`{key}` names {value} twice")
-        return self
-
-    @model_validator(mode="after")
-    def _students_have_cells(self) -> Self:
-        names = [student.name for student in self.students]
-        if DIRECT not in names:
-            raise BelowSection("students", f"variants are compared with `{DIRECT}`; add it")
-        for place, student in enumerate(self.students):
-            key = f"students.{place}"
-            if names.index(student.name) < place:
-                raise BelowSection(f"{key}.name", f"{student.name!r} is already a student's name")
-            if not any(
-                student.fits(weak, strong, self.models or ()) for weak, strong in self.weak_strong
-            ):
-                if student.through:
-                    raise BelowSection(f"{key}.through", "stands between the models of no cell")
-                raise BelowSection(f"{key}.models", "are weaker than the strong model of no cell")
-        with_intermediates(self.students)
-        return self
-
-    @property
-    def weak_strong(self) -> list[tuple[str, str]]:
-        """The (weak, strong) pairs: as listed, or every ordered pair of ``models``."""
-        if self.pairs is not None:
-            return self.pairs
-        models = self.models or []
-        return [(weak, strong) for i, weak in enumerate(models) for strong in models[i + 1 :]]
-
-    @property
-    def trained_models(self) -> list[str]:
-        """The models of these pairs, by name."""
-        return sorted({model for pair in self.weak_strong for model in pair})
 
 
 class Evaluation(Settings):
@@ -221,12 +151,19 @@ class Config(Settings):
             if name not in known:
                 raise UndefinedName(where, name, known)
         none = self.conflicts.get("none")
-        if none is None or "none" not in self.matrix.conflicts:
-            raise AboutKey(
-                "matrix.conflicts",
-                "the conflict tax is counted against `none`; add it to the list",
-            )
-        if none.kind != "none":
+        for where, part in self.matrix.parts():
+            if part.conflicts is not None and "none" not in part.conflicts:
+                raise AboutKey(
+                    f"{where}.conflicts",
+                    "the conflict tax is counted against `none`; add it to the list",
+                )
+            if PLACEBO in (part.conflicts or ()):
+                raise AboutKey(
+                    f"{where}.conflicts",
+                    f"`{PLACEBO}` is trained for the probes of the first seed, and is no cell; "
+                    "take it off the list",
+                )
+        if none is not None and none.kind != "none":
             raise AboutKey(
                 "conflicts.none.kind",
                 f"{none.kind!r} is not what `none` means; give that conflict another name",
@@ -237,12 +174,6 @@ class Config(Settings):
                     f"conflicts.{name}.kind",
                     f"the conflict `{PLACEBO}`, and no other, is of kind {PLACEBO}",
                 )
-        if PLACEBO in self.matrix.conflicts:
-            raise AboutKey(
-                "matrix.conflicts",
-                f"`{PLACEBO}` is trained for the probes of the first seed, and is no cell; "
-                "take it off the list",
-            )
         for name, model in self.models.items():
             if model.gpus and self.training.batch_size % model.gpus:
                 raise AboutKey(
@@ -261,19 +192,20 @@ class Config(Settings):
     def _references(self) -> Iterable[tuple[str, str, Iterable[str]]]:
         for i, target in enumerate(self.matrix.targets):
             yield f"matrix.targets.{i}", target, self.targets
-        for i, scenario in enumerate(self.matrix.scenarios):
-            yield f"matrix.scenarios.{i}", scenario, self.scenarios
-        for i, conflict in enumerate(self.matrix.conflicts):
-            yield f"matrix.conflicts.{i}", conflict, self.conflicts
         for i, model in enumerate(self.matrix.models or []):
             yield f"matrix.models.{i}", model, self.models
-        for i, pair in enumerate(self.matrix.pairs or []):
-            for j, model in enumerate(pair):
-                yield f"matrix.pairs.{i}.{j}", model, self.models
-        for i, student in enumerate(self.matrix.students):
-            key = "through" if student.through else "models"
-            for j, model in enumerate(student.others):
-                yield f"matrix.students.{i}.{key}.{j}", model, self.models
+        for where, part in self.matrix.parts():
+            for i, scenario in enumerate(part.scenarios or []):
+                yield f"{where}.scenarios.{i}", scenario, self.scenarios
+            for i, conflict in enumerate(part.conflicts or []):
+                yield f"{where}.conflicts.{i}", conflict, self.conflicts
+            for i, pair in enumerate(part.pairs or []):
+                for j, model in enumerate(pair):
+                    yield f"{where}.pairs.{i}.{j}", model, self.models
+            for i, student in enumerate(part.students or []):
+                key = "through" if student.through else "models"
+                for j, model in enumerate(student.others):
+                    yield f"{where}.students.{i}.{key}.{j}", model, self.models
         for name, target in self.targets.items():
             for key in SETS:
                 if world := getattr(target.sets, key).source.world:

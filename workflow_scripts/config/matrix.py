@@ -1,6 +1,7 @@
 """The matrix of cells that a configuration asks for."""
 
 import itertools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from workflow_scripts.config.experiment import Config
@@ -30,18 +31,28 @@ def cells(config: Config) -> list[Cell]:
     A student through other models is left out where they don't stand between weak and strong.
     """
     matrix = config.matrix
-    return [
+    found = (
         Cell(target, scenario, weak, strong, conflict, student.folder, seed)
+        for product in matrix.products
         for target, scenario, (weak, strong), conflict, student, seed in itertools.product(
             matrix.targets,
-            matrix.scenarios,
-            matrix.weak_strong,
-            matrix.conflicts,
-            matrix.students,
-            matrix.seeds,
+            product.scenarios,
+            product.weak_strong,
+            product.conflicts,
+            product.students,
+            product.seeds,
         )
         if student.fits(weak, strong, matrix.models or ())
-    ]
+    )
+    return list(dict.fromkeys(found))
+
+
+def seeds(cells: Iterable[Cell]) -> dict[Cell, list[int]]:
+    """Return the seeds under which each cell is run, in order, by the cell of seed 0."""
+    found: dict[Cell, list[int]] = {}
+    for cell in cells:
+        found.setdefault(cell._replace(seed=0), []).append(cell.seed)
+    return found
 
 
 def students(config: Config) -> dict[str, Student]:
@@ -50,4 +61,4 @@ def students(config: Config) -> dict[str, Student]:
     Raises:
         ValueError: as ``with_intermediates``; a configuration that was read has none.
     """
-    return {student.folder: student for student in with_intermediates(config.matrix.students)}
+    return {student.folder: student for student in with_intermediates(config.matrix.all_students)}

@@ -11,6 +11,7 @@ from statistics import NormalDist
 
 from rich.table import Table
 
+from workflow_scripts.config import matrix
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.report.claims import ALPHA
 from workflow_scripts.report.replication import LEAST_MODELS, LEAST_SEEDS
@@ -105,7 +106,7 @@ def detectable_mean(effective: float, cells: int) -> float:
 
 def table(config: Config) -> Table:
     """Return the least excess that each target can show, at several taxes."""
-    cells = cells_of(config)
+    cells = len(tested(config)) // len(config.matrix.targets)
     shown = Table(title=f"The least excess that is shown with {POWER:.0%} power")
     shown.add_column("target", no_wrap=True)
     for name in ("test pairs", "groups", "tax", "taxed pairs", "count as"):
@@ -130,11 +131,9 @@ def table(config: Config) -> Table:
     return shown
 
 
-def cells_of(config: Config) -> int:
-    """Return how many cells of a target claim 1 tests: those of direct students with a conflict."""
-    matrix = config.matrix
-    conflicts = len(matrix.conflicts) - 1
-    return len(matrix.scenarios) * len(matrix.weak_strong) * conflicts * len(matrix.seeds)
+def tested(config: Config) -> list[matrix.Cell]:
+    """Return the cells that claim 1 tests: those of direct students with a conflict."""
+    return [c for c in matrix.cells(config) if not c.variant and c.conflict != "none"]
 
 
 def notes(config: Config) -> Iterator[str]:
@@ -147,7 +146,7 @@ def notes(config: Config) -> Iterator[str]:
         "hardest case). Strata and a placebo cost some power."
     )
     models = config.matrix.trained_models
-    seeds = len(config.matrix.seeds)
+    seeds = max(len(found) for found in matrix.seeds(tested(config)).values())
     if len(models) < LEAST_MODELS and seeds < LEAST_SEEDS:
         yield (
             f"{len(models)} models and {seeds} {'seed' if seeds == 1 else 'seeds'}: claims 2 and 3 "

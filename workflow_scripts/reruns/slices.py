@@ -306,7 +306,7 @@ def page(config: Config) -> str:
         conflicts={
             name: conflict
             for name, conflict in given["conflicts"].items()
-            if name in (*config.matrix.conflicts, PLACEBO)
+            if name in (*config.matrix.all_conflicts, PLACEBO)
         },
         models={
             name: model.model_dump(exclude_none=True, exclude=set(EXECUTION_KNOBS))
