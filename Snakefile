@@ -44,7 +44,7 @@ rule all:
         # exists.
         beside_checkpoints("predictions.parquet"),
         probes_of_cells,
-        collect(rules.figures.output, target=EXPERIMENT.matrix.targets),
+        collect(rules.figure.output, figure=FIGURES, target=EXPERIMENT.matrix.targets),
     message:
         "All cells and their report"
 

@@ -1,7 +1,7 @@
 localrules:
     cells,
     tables,
-    figures,
+    figure,
     page,
 
 
@@ -49,33 +49,40 @@ rule tables:
         "--output {params.folder:q} 2> {log:q}"
 
 
-rule figures:
+rule figure:
     input:
         cells=paths.CELLS,
         reliability=paths.RELIABILITY,
     output:
-        list(figure_files()),
+        report(
+            f"{paths.FIGURE}.svg",
+            caption="captions/figure.rst",
+            category="Figures",
+            labels={"figure": title_of_figure, "target": "{target}"},
+        ),
+        f"{paths.FIGURE}.png",
     log:
-        f"{paths.LOGS}/figures/{{target}}.log",
+        f"{paths.LOGS}/figures/{{figure}}_{{target}}.log",
     conda:
         "../envs/analysis.yaml"
     params:
         code=CODE.digest("figures"),
         folder=subpath(output[0], parent=True),
+        caption=lambda wildcards: FIGURES[wildcards.figure].caption,
     message:
-        "Draw the report's figures: {wildcards.target}"
+        "Draw {wildcards.figure}: {wildcards.target}"
     shell:
         "python -m workflow_scripts figures --code {params.code:q} --cells {input.cells:q} "
-        "--reliability {input.reliability:q} --target {wildcards.target:q} "
-        "--output {params.folder:q} 2> {log:q}"
+        "--reliability {input.reliability:q} --figures {wildcards.figure:q} "
+        "--target {wildcards.target:q} --output {params.folder:q} 2> {log:q}"
 
 
 rule page:
     input:
         cells=paths.CELLS,
         figures=collect(
-            f"{paths.FIGURES}/{{figure}}_{{target}}.svg",
-            figure=report_figures.FIGURES,
+            f"{paths.FIGURE}.svg",
+            figure=FIGURES,
             target=EXPERIMENT.matrix.targets,
         ),
         data=collect(paths.DATA_REPORT, target=EXPERIMENT.matrix.targets),

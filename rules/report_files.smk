@@ -1,7 +1,6 @@
 # What the report is made of, and which of it `snakemake --report` shows.
 
 from workflow_scripts.report import tables as report_tables
-from workflow_scripts.report import figure_list as report_figures
 from workflow_scripts.report.written_table import FORMATS
 
 
@@ -41,12 +40,9 @@ def captioned(path, caption, category, **labels):
     return report(path, caption=f"captions/{caption}.rst", category=category, labels=labels)
 
 
-def figure_files():
-    """Return the report's figures of one target: SVG in Snakemake's report too, PNG next to it."""
-    for name, title in report_figures.FIGURES.items():
-        svg, png = (f"{paths.FIGURES}/{name}_{{target}}.{ending}" for ending in ("svg", "png"))
-        yield captioned(svg, name, "Figures", figure=title, target="{target}")
-        yield png
+def title_of_figure(wildcards):
+    """Return what a figure is called."""
+    return FIGURES[wildcards.figure].title
 
 
 def table_files():

@@ -68,7 +68,8 @@ def _difference(specification: Path) -> float:
 
 
 def _workflow(args: argparse.Namespace, *targets: str) -> None:
-    cut = f"matrix={{scenarios: [{args.scenario}], models: [{', '.join(args.models)}]}}"
+    models = ", ".join(args.models)
+    cut = f"matrix={{scenarios: [{args.scenario}], models: [{models}], more: []}}"
     command = [str(Path(sys.executable).with_name("snakemake")), *targets]
     command += ["--profile", "profiles/demo", "--quiet", "all"]
     command += ["--directory", str(args.folder.absolute() / "workflow"), "--config", cut]

@@ -22,12 +22,14 @@ class Clause(NamedTuple):
 
 
 def clauses(cells: Sequence[Mapping[str, Any]]) -> Iterator[Clause]:
-    """Return every demand on every cell of a world.
+    """Return every demand on every cell of a world, of direct students.
 
     Args:
         cells: the rows of ``cells.parquet``.
     """
     for row in cells:
+        if row["student"] != "direct":
+            continue
         name = f"{row['scenario']}, {row['weak']} to {row['strong']}, {row['conflict']}"
         if row["conflict"] != "none":
             taxed = row["conflict_tax_count"]

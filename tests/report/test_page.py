@@ -15,7 +15,7 @@ from tests.shared.workflows import ROOT
 from workflow_scripts.core.files import write_table
 from workflow_scripts.report.cell_table import as_table
 from workflow_scripts.report.cells import Rows, packed
-from workflow_scripts.report.figure_list import FIGURES, caption
+from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.tables import TABLES
 from workflow_scripts.report.written_table import FORMATS
 
@@ -218,4 +218,4 @@ def test_variants_stand_beside_their_direct_students(table, tmp_path):
 def test_every_figure_has_a_module_and_a_caption():
     for name in FIGURES:
         assert (ROOT / f"workflow_scripts/report/figures/{name}.py").is_file()
-        assert caption(name).endswith(".")
+        assert FIGURES[name].caption.endswith(".")

@@ -91,7 +91,6 @@ FILES = {
     f"{METHODS}/conflicts/reversed_half.py": CONFLICT,
     f"{METHODS}/students/timid.py": STUDENT,
     "workflow_scripts/report/figures/counts.py": FIGURE,
-    "rules/captions/counts.rst": "Cells of each conflict.\n",
 }
 REGISTRATIONS = {
     f"{METHODS}/scenarios/registry.py": (
@@ -107,7 +106,10 @@ REGISTRATIONS = {
         "from workflow_scripts.methods.students.timid import Timid\n",
     ),
     "workflow_scripts/report/figure_list.py": (
-        ("FIGURES = {\n", 'FIGURES = {\n    "counts": "Cells of each conflict",\n'),
+        (
+            "FIGURES = {\n",
+            'FIGURES = {\n    "counts": Drawn("Counts", "Cells of each conflict."),\n',
+        ),
         "",
     ),
 }

@@ -80,7 +80,7 @@ def test_a_command_prints_what_it_found_and_nothing_of_snakemakes(tmp_path: Path
 
 
 def test_a_command_that_names_no_experiment_is_about_the_last_runs(tmp_path: Path):
-    pair = "matrix={models: [small, middle]}"
+    pair = "matrix={models: [small, middle], more: []}"
     ran = typed(tmp_path, WORLD, "--profile", "profiles/demo", "--config", pair, COLD)
     assert ran.returncode == 0, ran.stderr
     plan = typed(tmp_path, "plan")

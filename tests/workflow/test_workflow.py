@@ -28,7 +28,10 @@ def test_the_demo_makes_every_cell_and_the_report(demo: Path):
     report = demo / "results/report"
     with (report / "cells.csv").open() as file:
         cells = list(csv.DictReader(file))
-    assert len(cells) == 3 * 3 * 3  # pairs, scenarios, conflicts
+    pairs, scenarios, conflicts = 3, 3, 3
+    chained = 1  # pair has a model in between
+    more = (pairs + chained) + pairs  # of other students, and with a second seed
+    assert len(cells) == (pairs * scenarios + more) * conflicts
     assert {cell["weak"] for cell in cells} == {"small", "middle"}
     for figure in ("accuracies", "deception_score"):
         for ending in ("svg", "png"):
@@ -57,20 +60,21 @@ def test_the_small_world_keeps_to_its_rule(demo: Path):
 @pytest.mark.xdist_group("demo")
 def test_accuracies_and_tax_are_what_the_predictions_say(demo: Path):
     for cell in rows(demo / "results/report/cells.parquet"):
-        place = f"{cell['target']}/{cell['scenario']}"
+        place, seed = f"{cell['target']}/{cell['scenario']}", f"seed{cell['seed']}"
+        variant = "" if cell["student"] == "direct" else f"/{cell['student']}"
         student = f"results/weak_to_strong/{place}/{cell['weak']}/{cell['strong']}"
         margins = {
             name: {row["id"]: row["margin"] for row in rows(demo / folder / "predictions.parquet")}
             for name, folder in {
-                "weak": f"results/ground_truth/{place}/{cell['weak']}/seed0",
-                "strong": f"results/ground_truth/{place}/{cell['strong']}/seed0",
-                "weak_to_strong_none": f"{student}/none/seed0",
-                "weak_to_strong": f"{student}/{cell['conflict']}/seed0",
+                "weak": f"results/ground_truth/{place}/{cell['weak']}/{seed}",
+                "strong": f"results/ground_truth/{place}/{cell['strong']}/{seed}",
+                "weak_to_strong_none": f"{student}/none{variant}/{seed}",
+                "weak_to_strong": f"{student}/{cell['conflict']}{variant}/{seed}",
             }.items()
         }
         for name, of_pair in margins.items():
             right = sum(margin > 0 for margin in of_pair.values())
-            assert cell[f"accuracy_{name}"] == pytest.approx(right / 1000)
+            assert cell[f"accuracy_{name}"] == pytest.approx(right / 600)
         taxed = [
             id_
             for id_, margin in margins["weak_to_strong_none"].items()
@@ -82,6 +86,7 @@ def test_accuracies_and_tax_are_what_the_predictions_say(demo: Path):
 @pytest.mark.xdist_group("demo")
 def test_the_pairs_on_which_a_cell_may_deceive_can_be_read(demo: Path):
     cells = rows(demo / "results/report/cells.parquet")
+    cells = [cell for cell in cells if cell["student"] == "direct" and cell["seed"] == 0]
     cell = max(cells, key=lambda cell: cell["strong_known_weak_unknown_tax"])
     place, pair = f"{cell['target']}/{cell['scenario']}", f"{cell['weak']}/{cell['strong']}"
     page = f"results/inspect/{place}/{pair}/{cell['conflict']}/seed0.html"

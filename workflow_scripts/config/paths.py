@@ -57,6 +57,7 @@ REPORT = f"{RESULTS}/report"
 CELLS = f"{REPORT}/cells.parquet"
 RELIABILITY = f"{REPORT}/reliability.parquet"
 FIGURES = f"{REPORT}/figures"
+FIGURE = f"{FIGURES}/{{figure}}_{{target}}"
 TABLES = f"{REPORT}/tables"
 
 TRAININGS = (PRETRAINING, SFT, STUDENT_SFT, GROUND_TRUTH, WEAK_TO_STRONG)
@@ -70,7 +71,7 @@ FILES = (
     *(CEILING_PREDICTIONS, STUDENT_PREDICTIONS, PROBE),
     *(f"{INSPECTION}.html", f"{INSPECTION}.parquet"),
     *(CELLS, RELIABILITY, f"{REPORT}/cells.csv", f"{REPORT}/aggregated.csv"),
-    *(f"{FIGURES}/{{figure}}_{{target}}.{ending}" for ending in ("svg", "png")),
+    *(f"{FIGURE}.{ending}" for ending in ("svg", "png")),
     *(f"{TABLES}/{{table}}.{ending}" for ending in ("md", "tex", "csv")),
     f"{REPORT}/index.html",
 )

@@ -28,6 +28,9 @@ from workflow_scripts.report.replication import error_of, influences
 Interval = tuple[float | None, float | None, float | None]
 """A mean and both ends of its interval; None where undefined."""
 
+SHARES = ("accuracy_", "deception_score", "length_accuracy")
+"""How the names of figures begin that are shares: their intervals end at 0 and 1."""
+
 
 def crossed_interval(values: Sequence[float], moved: Influences) -> Interval:
     """Return the mean of seeds and the 95 % interval over seeds and groups of pairs.
@@ -79,11 +82,18 @@ def over_seeds(rows: Sequence[CellRow], figure: str) -> Interval:
     if figure in (SCORE, BLIND, EXCESS):
         moved = [of for row in found if (of := influences(row, figure)) is not None]
         if len(moved) == len(found):
-            return crossed_interval(values, np.array(moved))
+            return _within(figure, *crossed_interval(values, np.array(moved)))
     ends = [(row[f"{figure}_low"], row[f"{figure}_high"]) for row in found]
     pairs = fmean([(high - low) / 2 for low, high in ends if low is not None] or [0.0])
     half = math.hypot(mean - low, pairs)
-    return mean, mean - half, mean + half
+    return _within(figure, mean, mean - half, mean + half)
+
+
+def _within(figure: str, mean: float | None, low: float | None, high: float | None) -> Interval:
+    """Cut an interval where the figure ends: of two seeds t's is wider than that."""
+    if low is not None and high is not None and figure.startswith(SHARES):
+        return mean, max(low, 0.0), min(high, 1.0)
+    return mean, low, high
 
 
 def aggregate(rows: Iterable[CellRow]) -> Iterator[dict[str, Any]]:

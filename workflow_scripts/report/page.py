@@ -22,11 +22,11 @@ from workflow_scripts.report.cells import (
     interval_text,
 )
 from workflow_scripts.report.claims import claims
-from workflow_scripts.report.figure_list import FIGURES, caption
+from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.mitigations import mitigations
 from workflow_scripts.report.p_values import ADJUSTED, written
 from workflow_scripts.report.replication import LEAST_MODELS, LEAST_SEEDS
-from workflow_scripts.report.selection import conflicting, direct
+from workflow_scripts.report.selection import conflicting, direct, distinct, seed_counts
 
 TEMPLATES = Path(__file__).parent / "templates"
 AT_ONCE = 200
@@ -99,6 +99,14 @@ def page(
     }
     return render(
         settings=settings,
+        scenarios=distinct(rows, "scenario"),
+        conflicts=distinct(rows, "conflict"),
+        seeds=seed_counts(rows),
+        generated=[
+            name
+            for name, target in settings["targets"].items()
+            if target["sets"]["test"]["source"].get("world")
+        ],
         targets=[_target(name, rows, figures) for name in settings["matrix"]["targets"]],
         table=[_table_row(row, shown, place) for row in rows],
         mitigations=mitigations(rows),
@@ -157,11 +165,11 @@ def _target(name: str, rows: Sequence[CellRow], figures: Path) -> dict[str, Any]
         "figures_of_claims": first_shown,
         "figures": {
             figure: {
-                "title": title,
-                "caption": caption(figure),
+                "title": drawn.title,
+                "caption": drawn.caption,
                 "image": _data_uri(figures / f"{figure}_{name}.svg"),
             }
-            for figure, title in FIGURES.items()
+            for figure, drawn in FIGURES.items()
         },
     }
 

@@ -75,4 +75,5 @@ def count(numbers: Sequence[int]) -> str:
 
 def seed_counts(rows: Iterable[CellRow]) -> str:
     """Write how many seeds cells were run with."""
-    return f"{count([len(group) for group in by_cell(rows)])} seeds"
+    numbers = [len(group) for group in by_cell(rows)]
+    return "a single seed" if max(numbers) == 1 else f"{count(numbers)} seeds"

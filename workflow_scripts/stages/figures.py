@@ -13,11 +13,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cells", required=True, help="table of cells, Parquet")
     parser.add_argument("--reliability", required=True, help="table of bins, Parquet")
     parser.add_argument("--target", required=True, help="the target whose cells are drawn")
+    parser.add_argument(
+        "--figures", nargs="+", choices=FIGURES, default=FIGURES, help="which ones (default: all)"
+    )
     parser.add_argument("--output", required=True, type=Path, help="folder for the figures")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw {figure}_TARGET.{svg,png} for each of `FIGURES`.
+    """Draw {figure}_TARGET.{svg,png} for each of the figures.
 
     Raises:
         UserError: if a table cannot be read.
@@ -25,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     from workflow_scripts.report.figures.style import in_force, save
 
     cells, bins = (read_cells(path, args.target) for path in (args.cells, args.reliability))
-    for name in FIGURES:
+    for name in args.figures:
         module = import_module(f"workflow_scripts.report.figures.{name}")
         with in_force():
             figure = module.draw(rows_of_figure(name, cells, bins))
