@@ -152,7 +152,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_added_in_one_file_runs_from_data_to_report(extended: Path, copied: Path):
     planned = joblog.run(copied, *TINY, "--dry-run", checkout=extended)
     rules = {job.rule for job in planned.jobs}
-    assert rules <= {"figures", "page"}, "additions rerun what does not use them"
+    assert rules <= {"figure", "page"}, "additions rerun what does not use them"
 
     given = (*TINY, "more.yaml")
     ran = snakemake(copied, *given, "--quiet", "all", checkout=extended)

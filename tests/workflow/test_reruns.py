@@ -26,7 +26,7 @@ from workflow_scripts.core.errors import UserError
 
 pytestmark = pytest.mark.slow
 
-REPORT = r"(cells|tables|figures|page) "
+REPORT = r"(cells|tables|figure|page) "
 NOTHING = r"(?!)"
 CONFIGURATION = {
     "nothing": ((), NOTHING),
@@ -114,7 +114,7 @@ CODE = {
 REPORTED = {
     "a plot": (
         edited("report/figures/accuracies.py", "TALL = 12", "TALL = 13"),
-        r"(figures|page) ",
+        r"(figure|page) ",
     ),
     "the page": (edited("report/templates/page.html.j2", "</body>", "<hr></body>"), r"page "),
 }
@@ -314,7 +314,7 @@ def test_what_verify_sets_aside_is_made_again_by_the_command_that_it_prints(
     assert len(again) == len(damaged)
     joblog.run(copied, *TINY, "--force", *again, environment=warm_process.variable)
     joblog.run(copied, "verify", *TINY)
-    assert {job.split()[0] for job in jobs(copied)} <= {"cells", "tables", "figures", "page"}
+    assert {job.split()[0] for job in jobs(copied)} <= {"cells", "tables", "figure", "page"}
     joblog.run(copied, *TINY, environment=warm_process.variable)
     joblog.run(copied, "verify", *TINY)
     after = contents(copied)
@@ -397,8 +397,8 @@ def test_a_report_of_older_code_is_made_again_and_all_else_taken_over(copied: Pa
         r"^Took over \d+ results of \d+ jobs; the analysis is to be made again\.$", told, re.M
     )
     left = jobs(copied, checkout=checkout)
-    assert matching("figures ", left)
-    assert {job.split()[0] for job in left} <= {"cells", "tables", "figures", "page"}
+    assert matching("figure ", left)
+    assert {job.split()[0] for job in left} <= {"cells", "tables", "figure", "page"}
     # Sets that say more of the same pairs are in the place of the older ones.
     pairs = pq.read_table(copied / "results/data/substances/gt.parquet").to_pylist()
     assert all(pair["shout"] == pair["prompt"].upper() for pair in pairs)

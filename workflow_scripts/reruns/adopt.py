@@ -23,7 +23,7 @@ CHANGES_NO_RESULT = "takes results as they are"
 OF_FILES = ("mtime", "input")
 """What makes a job rerun, whatever its code, command and settings are."""
 EVERYTHING = (*OF_FILES, "params", "code")
-ANALYSIS = frozenset({"probe", "cells", "tables", "figures", "page"})
+ANALYSIS = frozenset({"probe", "cells", "tables", "figure", "page"})
 """Rules that take seconds: where the code of one has changed, they run again."""
 Records = Mapping[Path, Record]
 
