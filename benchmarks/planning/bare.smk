@@ -22,11 +22,20 @@ FIGURES = [
     "capability_gap",
     "quadrants",
     "thresholds",
+    "specifications",
     "bootstrapping",
     "reliability",
     "selection_control",
 ]
-TABLES = ["accuracies", "conflict_tax", "deception_score", "bootstrapping", "high_confidence"]
+TABLES = [
+    "accuracies",
+    "conflict_tax",
+    "deception_score",
+    "excess_deception",
+    "bootstrapping",
+    "high_confidence",
+    "mitigations",
+]
 SUPERVISION = {"implicit": "mixture", "implicit_matched": "matched_mixture"}
 CELL = {
     "target": "harmlessness",
@@ -48,6 +57,7 @@ wildcard_constraints:
     corpus="[A-Za-z0-9_.-]+",
     conflict="[A-Za-z0-9_.-]+",
     scenario="reward_model|simpo|dpo",
+    figure="|".join(FIGURES),
     variant="(?:)",
     supervision="labels|mixture|matched_mixture",
     seed=r"\d+",
@@ -108,7 +118,7 @@ rule all:
         "results/report/cells.parquet",
         "results/report/aggregated.csv",
         "results/report/reliability.parquet",
-        expand("results/report/tables/{table}.{kind}", table=TABLES, kind=["md", "tex"]),
+        expand("results/report/tables/{table}.{kind}", table=TABLES, kind=["md", "tex", "csv"]),
         "results/report/index.html",
         beside_checkpoints("predictions.parquet"),
         list(of_cells(PROBE)),
@@ -335,21 +345,18 @@ rule tables:
     input:
         "results/report/cells.parquet",
     output:
-        expand("results/report/tables/{table}.{kind}", table=TABLES, kind=["md", "tex"]),
+        expand("results/report/tables/{table}.{kind}", table=TABLES, kind=["md", "tex", "csv"]),
     shell:
         "touch {output}"
 
 
-rule figures:
+rule figure:
     input:
         "results/report/cells.parquet",
         "results/report/reliability.parquet",
     output:
-        expand(
-            "results/report/figures/{figure}_{{target}}.{kind}",
-            figure=FIGURES,
-            kind=["svg", "png"],
-        ),
+        "results/report/figures/{figure}_{target}.svg",
+        "results/report/figures/{figure}_{target}.png",
     shell:
         "touch {output}"
 
