@@ -20,7 +20,7 @@ PAPER = ("--profile", "slurm")
 VARIANTS = (*PAPER, "--configfile", "profiles/demo/experiment.yaml", "tests/variants.yaml")
 LOCAL = {
     *("small_world", "prepare_data", "fetch_model", "local_model", "tokenizer"),
-    *("probe", "cells", "tables", "figures", "page", "all"),
+    *("probe", "cells", "tables", "figure", "page", "all"),
 }
 
 
