@@ -120,9 +120,9 @@ def test_implicit_students_take_twice_the_steps(demo: Path):
             conflict: json.loads((folder / conflict / "seed0/train.json").read_text())["steps"]
             for conflict in ("none", "explicit", "implicit")
         }
-        assert steps["explicit"] == steps["none"]
-        # Incomplete last batches are dropped: 62 of 2,000 pairs, 31 of 1,000.
-        assert steps["implicit"] == 2 * steps["none"]
+        # Incomplete last batches of 32 pairs are dropped, in each of three epochs.
+        assert steps["none"] == steps["explicit"] == 3 * (600 // 32)
+        assert steps["implicit"] == 3 * (1200 // 32)
 
 
 @pytest.mark.xdist_group("demo")
