@@ -154,12 +154,12 @@ class Config(Settings):
         for where, part in self.matrix.parts():
             if part.conflicts is not None and "none" not in part.conflicts:
                 raise AboutKey(
-                    f"{where}.conflicts",
+                    f"matrix.{where}conflicts",
                     "the conflict tax is counted against `none`; add it to the list",
                 )
             if PLACEBO in (part.conflicts or ()):
                 raise AboutKey(
-                    f"{where}.conflicts",
+                    f"matrix.{where}conflicts",
                     f"`{PLACEBO}` is trained for the probes of the first seed, and is no cell; "
                     "take it off the list",
                 )
@@ -196,16 +196,16 @@ class Config(Settings):
             yield f"matrix.models.{i}", model, self.models
         for where, part in self.matrix.parts():
             for i, scenario in enumerate(part.scenarios or []):
-                yield f"{where}.scenarios.{i}", scenario, self.scenarios
+                yield f"matrix.{where}scenarios.{i}", scenario, self.scenarios
             for i, conflict in enumerate(part.conflicts or []):
-                yield f"{where}.conflicts.{i}", conflict, self.conflicts
+                yield f"matrix.{where}conflicts.{i}", conflict, self.conflicts
             for i, pair in enumerate(part.pairs or []):
                 for j, model in enumerate(pair):
-                    yield f"{where}.pairs.{i}.{j}", model, self.models
+                    yield f"matrix.{where}pairs.{i}.{j}", model, self.models
             for i, student in enumerate(part.students or []):
                 key = "through" if student.through else "models"
                 for j, model in enumerate(student.others):
-                    yield f"{where}.students.{i}.{key}.{j}", model, self.models
+                    yield f"matrix.{where}students.{i}.{key}.{j}", model, self.models
         for name, target in self.targets.items():
             for key in SETS:
                 if world := getattr(target.sets, key).source.world:

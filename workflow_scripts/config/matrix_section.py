@@ -84,8 +84,8 @@ class Matrix(Settings):
     def _students_have_cells(self) -> Self:
         if all(student.name != DIRECT for student in self.students):
             raise BelowSection("students", f"variants are compared with `{DIRECT}`; add it")
-        for place, (part, product) in enumerate(zip(self._parts(), self.products, strict=True)):
-            where = f"more.{place - 1}." if place else ""
+        first = {student.name: student for student in self.all_students}
+        for (where, part), product in zip(self.parts(), self.products, strict=True):
             students = part.students or []
             names = [student.name for student in students]
             for i, student in enumerate(students):
@@ -100,7 +100,7 @@ class Matrix(Settings):
                     raise BelowSection(
                         f"{key}.models", "are weaker than the strong model of no cell"
                     )
-                if any(s.name == student.name and s != student for s in self.all_students):
+                if first[student.name] != student:
                     raise BelowSection(
                         f"{key}.name", f"{student.name!r} is the name of another student above"
                     )
@@ -131,12 +131,10 @@ class Matrix(Settings):
         ]
 
     def parts(self) -> Iterator[tuple[str, "Matrix | More"]]:
-        """Yield the matrix and each entry of `more`, with its place in the configuration."""
-        for place, part in enumerate(self._parts()):
-            yield f"matrix.more.{place - 1}" if place else "matrix", part
-
-    def _parts(self) -> list["Matrix | More"]:
-        return [self, *self.more]
+        """Yield the matrix and each entry of `more`, with what the keys of its lists begin with."""
+        yield "", self
+        for place, part in enumerate(self.more):
+            yield f"more.{place}.", part
 
     @property
     def all_conflicts(self) -> list[str]:

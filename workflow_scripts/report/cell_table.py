@@ -8,13 +8,11 @@ from collections.abc import Iterable, Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING
 
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.core.files import columns_of, read_table
-from workflow_scripts.measures.probe_file import read_probe, validate
+from workflow_scripts.measures.probe_file import read_probe
 from workflow_scripts.report.cells import (
     GROUP,
     INFLUENCES,
@@ -28,8 +26,6 @@ from workflow_scripts.report.cells import (
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_ANY = TypeAdapter(Any)
 
 
 def read_cells(path: str, target: str | None = None) -> list[CellRow]:
@@ -56,23 +52,9 @@ def read_probes(paths: Iterable[str]) -> list[CellRows]:
     # What JSON becomes has no cycles; looking for them takes longer than reading.
     gc.disable()
     try:
-        return sorted_cells(rows_of(path, _read_probe(path)) for path in paths)
+        return sorted_cells(rows_of(path, read_probe(path)) for path in paths)
     finally:
         gc.enable()
-
-
-def _read_probe(path: str) -> dict[str, Any]:
-    """Return a probe; pydantic reads JSON in half of the time.
-
-    Raises:
-        UserError: if it is not one.
-    """
-    try:
-        probe = _ANY.validate_json(Path(path).read_bytes())
-    except (OSError, ValueError):
-        return read_probe(path)  # which says what is wrong
-    validate(probe, path)
-    return probe
 
 
 def reliability_table(cells: Sequence[CellRows]) -> "pa.Table":

@@ -96,9 +96,6 @@ FIGURES = {
 """The figures by name, in the report's order; module `report.figures.{name}` draws one."""
 
 
-def rows_of_figure(
-    name: str, cells: Sequence[CellRow], bins: Sequence[CellRow]
-) -> Sequence[CellRow]:
-    """Return what a figure is drawn from: rows of the table of cells, or of the table of bins."""
-    rows = FIGURES[name].rows
-    return bins if rows == "bins" else cells if rows == "all" else direct(cells)
+def rows_of_figure(name: str, table: Sequence[CellRow]) -> Sequence[CellRow]:
+    """Return the rows that a figure is drawn from, of the table that it is drawn from."""
+    return direct(table) if FIGURES[name].rows == "direct" else table

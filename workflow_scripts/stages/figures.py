@@ -1,6 +1,7 @@
 """The report's figures of one target, from the table of cells."""
 
 import argparse
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -27,9 +28,12 @@ def run(args: argparse.Namespace) -> None:
     """
     from workflow_scripts.report.figures.style import in_force, save
 
-    cells, bins = (read_cells(path, args.target) for path in (args.cells, args.reliability))
+    # Each table once, and none that no figure needs: a job draws one figure of thousands of cells.
+    read = cache(read_cells)
     for name in args.figures:
+        table = args.reliability if FIGURES[name].rows == "bins" else args.cells
+        rows = rows_of_figure(name, read(table, args.target))
         module = import_module(f"workflow_scripts.report.figures.{name}")
         with in_force():
-            figure = module.draw(rows_of_figure(name, cells, bins))
+            figure = module.draw(rows)
             save(figure, args.output / f"{name}_{args.target}")
