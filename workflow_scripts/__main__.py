@@ -76,10 +76,31 @@ def main(argv: list[str]) -> int:
 def run_stage(argv: list[str]) -> int:
     """Run one stage in this process and return its exit status."""
     # A command that only hands its stage to the warm process, one a job, need not import these.
-    from workflow_scripts.reruns import provenance
-    from workflow_scripts.runtime import environment, failures, gpus, ranks, takeover
+    from workflow_scripts.runtime import failures, ranks
 
     name, *arguments = argv
+    parsed = argparse.Namespace()
+    try:
+        try:
+            _run(name, arguments, parsed)
+        finally:
+            # From here on there is nothing to clean up, nor anyone to catch what `_stop` raises.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    except Exception as error:
+        line = failures.line_of(error, parsed)
+        if line is None:
+            raise
+        which = "" if ranks.is_first() else f"rank {ranks.number()}: "
+        print(f"error: {which}{line}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(name: str, arguments: list[str], parsed: argparse.Namespace) -> None:
+    """Run a stage, with its arguments parsed into ``parsed``, and record what it has made."""
+    from workflow_scripts.reruns import provenance
+    from workflow_scripts.runtime import environment, gpus, ranks, takeover
+
     environment.clear()
     environment.print_as_can_be()
     takeover.join()
@@ -99,27 +120,19 @@ def run_stage(argv: list[str]) -> int:
     )
     module.add_arguments(parser)
     parser.add_argument("--code", help="digest of the stage's code, to keep with what it writes")
-    parsed = parser.parse_args(arguments)
+    parser.parse_args(arguments, parsed)
     began = time.monotonic()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
-    try:
-        module.run(parsed)
-        if parsed.code and ranks.is_first():
-            provenance.record(name, parsed, time.monotonic() - began)
-    except Exception as error:
-        line = failures.line_of(error, parsed)
-        if line is None:
-            raise
-        which = "" if ranks.is_first() else f"rank {ranks.number()}: "
-        print(f"error: {which}{line}", file=sys.stderr)
-        return 1
-    return 0
+    module.run(parsed)
+    if parsed.code and ranks.is_first():
+        provenance.record(name, parsed, time.monotonic() - began)
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    """Say what ends this process, as a signal by itself would not."""
+    """Say what ends this process, as a signal by itself would not; a second one ends it at once."""
+    signal.signal(number, signal.SIG_DFL)
     raise UserError(f"stopped as told ({signal.Signals(number).name}); run again")
 
 

@@ -1,0 +1,40 @@
+"""A stage that is told to stop ends in one line, whatever it is doing."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.shared.processes import children
+from tests.shared.warm_process import Warm
+from tests.shared.workflows import ROOT
+
+LINE = "error: stopped as told (SIGTERM); run again\n"
+
+
+def test_a_stage_told_to_stop_before_it_begins_ends_in_one_line(warm_process: Warm, tmp_path: Path):
+    # A pipe that nobody writes to: the stage is still reading its arguments.
+    os.mkfifo(tmp_path / "arguments")
+    process = warm_process.stage("predict", f"@{tmp_path}/arguments")
+    writer = os.open(tmp_path / "arguments", os.O_WRONLY)
+    (stage,) = children(warm_process.pid)
+    os.kill(stage, signal.SIGTERM)
+    assert process.communicate(timeout=60)[1] == LINE
+    assert process.returncode == 1
+    os.close(writer)
+
+
+def test_a_stage_told_to_stop_twice_ends_at_once():
+    # The second signal comes while the first one's line is made.
+    twice = (
+        "import os, signal, sys\n"
+        "from workflow_scripts.__main__ import run_stage\n"
+        "from workflow_scripts.runtime import failures, gpus\n"
+        "def told(*_): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "gpus.take = failures.line_of = told\n"
+        "run_stage(['predict'])\n"
+    )
+    command = [sys.executable, "-c", twice]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (-signal.SIGTERM, "")
