@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import strip_wildcard_constraints
 from snakemake.logging import logger
 from snakemake.persistence.file import FilePersistence
+from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake.settings.enums import Quietness
 
 from workflow_scripts import job_progress, terminal, warm
@@ -18,7 +19,7 @@ from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
 from workflow_scripts.methods.students import chains
 from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.reruns import digests, provenance, slices
-from workflow_scripts.runtime import environment, takeover
+from workflow_scripts.runtime import environment, stopping, takeover
 from workflow_scripts.training import finished
 
 
@@ -90,6 +91,7 @@ if workflow.is_main_process:
     if "--unlock" in sys.argv:
         takeover.forget_others()
     elif not shown.dryrun:
+        stopping.in_a_thread(JobScheduler)
         takeover.unlock_own_alone(FilePersistence)
         if taken_over := takeover.enter():
             logger.warning(taken_over)

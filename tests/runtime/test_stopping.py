@@ -1,10 +1,12 @@
-"""A stage that is told to stop ends in one line, whatever it is doing."""
+"""What is told to stop does so, whatever it is doing: a stage in one line, and Snakemake."""
 
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.shared.processes import children
 from tests.shared.warm_process import Warm
@@ -13,6 +15,7 @@ from tests.shared.workflows import ROOT
 LINE = "error: stopped as told (SIGTERM); run again\n"
 
 
+@pytest.mark.slow
 def test_a_stage_told_to_stop_before_it_begins_ends_in_one_line(warm_process: Warm, tmp_path: Path):
     # A pipe that nobody writes to: the stage is still reading its arguments.
     os.mkfifo(tmp_path / "arguments")
@@ -38,3 +41,23 @@ def test_a_stage_told_to_stop_twice_ends_at_once():
     command = [sys.executable, "-c", twice]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (process.returncode, process.stderr) == (-signal.SIGTERM, "")
+
+
+def test_snakemake_obeys_while_it_chooses_the_next_jobs():
+    """Its handler waits for the lock that it then holds; left as it is, for ever."""
+    chooses = (
+        "import os, signal, threading\n"
+        "from snakemake.scheduling.job_scheduler import JobScheduler\n"
+        "from workflow_scripts.runtime import stopping\n"
+        "stopping.in_a_thread(JobScheduler)\n"
+        "scheduler = JobScheduler.__new__(JobScheduler)\n"
+        "scheduler._lock, scheduler._open_jobs = threading.Lock(), threading.Semaphore(0)\n"
+        "signal.signal(signal.SIGTERM, scheduler.exit_gracefully)\n"
+        "with scheduler._lock:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "scheduler._open_jobs.acquire()\n"
+        "print(scheduler._user_kill)\n"
+    )
+    command = [sys.executable, "-c", chooses]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "graceful\n", ran.stderr
