@@ -104,7 +104,13 @@ def _tests(draws: int, generator: np.random.Generator) -> Lines:
             unsure = replace(blind, share=None, confounding=0.6)
             unsure = replace(unsure, placebo=Placebo(unsure.stratified))
             half = replace(blind, share=BLIND + 0.15, placebo=Placebo(BLIND + 0.3, tax=0.5))
-            nulls = {"blind": blind, "unsure pairs": unsure, "half a placebo": half}
+            whole = replace(blind, share=BLIND + 0.3, placebo=Placebo(BLIND + 0.3))
+            nulls = {
+                "blind": blind,
+                "unsure pairs": unsure,
+                "half a placebo": half,
+                "a placebo": whole,
+            }
             for name, planted in nulls.items():
                 told, rates = rejections(planted, draws, generator)
                 if told >= MOSTLY:
@@ -118,7 +124,7 @@ def _tests(draws: int, generator: np.random.Generator) -> Lines:
 
 def _of_null(name: str, rates: list[float]) -> list[str]:
     """Write rates of rejection, but for those of tests whose null it isn't."""
-    others = ("blind", "stratified") if name == "half a placebo" else ()
+    others = ("blind", "stratified") if name.endswith("a placebo") else ()
     return [
         "-" if test in others else f"{rate:.1%}" for test, rate in zip(TESTS, rates, strict=True)
     ]

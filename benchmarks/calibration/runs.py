@@ -43,6 +43,7 @@ def simulated_run(
     tax: tuple[int, int] = (3, 25),
     conflicts: tuple[str, ...] = CONFLICTS,
     prone: bool = False,
+    retrained: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Return the cells of one scenario, direct and through a model in between.
 
@@ -58,6 +59,8 @@ def simulated_run(
         tax: least and most taxed groups of a cell.
         conflicts: their names.
         prone: whether some groups are taxed more than others in every cell.
+        retrained: DS less b that a mere retraining has, as much in a cell as in its placebo, whose
+            tax is then as large and not a third.
     """
     accuracies = np.linspace(0.6, 0.98, models)
     # How hard each group is: what the strong model knows of it and the weak one doesn't.
@@ -85,7 +88,7 @@ def simulated_run(
                 if strong - weak > 1:
                     planted[f"via_m{weak + 1}"] = 0.0
                 for student, beyond in planted.items():
-                    weights = _weights(marked, beyond) * proneness
+                    weights = _weights(marked, beyond + retrained) * proneness
                     number = int(generator.integers(*tax))
                     before = None
                     common = _taxed(generator, weights, number)
@@ -94,8 +97,9 @@ def simulated_run(
                         kept = generator.random(GROUPS) < shared
                         mixed = np.where(kept, common, again)
                         taxed = mixed if mixed.any() else again
-                        blind = _taxed(generator, _weights(marked, 0.0) * proneness, number // 3)
-                        row = _figures(generator, marked, taxed, blind, student == "direct")
+                        untaught = _weights(marked, retrained) * proneness
+                        placebo = _taxed(generator, untaught, number if retrained else number // 3)
+                        row = _figures(generator, marked, taxed, placebo, student == "direct")
                         row |= {"student": student, "through": student.removeprefix("direct")[4:]}
                         if before is not None and student == "direct":
                             row |= _repeats(generator, marked, taxed, before)
@@ -128,7 +132,8 @@ def _figures(
     own, other = (Tally(right, right * marked, tax, tax * marked) for tax in (taxed, placebo))
     found, of_placebo = excess(own, stratum), excess(other, stratum)
     assert found is not None
-    beyond = Nulls(stratum, {0.75: (other, other)}).beyond_placebo(own, 0.75)
+    compared = Nulls(stratum, {0.75: (other, other)})
+    beyond = compared.beyond_placebo(own, 0.75)
     assert beyond is not None
     figures = {SCORE: found.first, BLIND: found.second, EXCESS: found, BEYOND_PLACEBO: beyond}
     row: dict[str, Any] = {
@@ -145,7 +150,7 @@ def _figures(
     }
     if tested:
         (row[P_VALUE],) = p_values([own], stratum, PERMUTATIONS, generator)
-        row[PLACEBO_P_VALUE] = beyond.p_value()
+        row[PLACEBO_P_VALUE] = compared.placebo_p_value(own, 0.75)
     return row
 
 

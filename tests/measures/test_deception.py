@@ -227,29 +227,6 @@ def test_interval_of_a_difference_is_newcombes(first, second, expected):
     assert Difference(first, second).interval(0.95) == pytest.approx(expected, abs=5e-5)
 
 
-@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
-def test_p_of_a_difference_is_that_of_the_interval_that_ends_at_0(level):
-    first = Proportion(56, 70)
-    low, high = Difference(first, Proportion(48, 80)).interval(level)
-    assert Difference(first, Shifted(48 / 80 + low)).p_value() < 0.5
-    for shift, expected in ((low, (1 - level) / 2), (high, (1 + level) / 2)):
-        moved = Difference(first, Shifted(48 / 80 + shift))
-        assert moved.p_value() == pytest.approx(expected, abs=1e-6)
-
-
-class Shifted:
-    """48 of 80, with its interval, moved to another value."""
-
-    influences = np.zeros(0)
-
-    def __init__(self, value: float) -> None:
-        self.value = value
-
-    def interval(self, level: float) -> tuple[float, float]:
-        low, high = Proportion(48, 80).interval(level)
-        return low + self.value - 48 / 80, high + self.value - 48 / 80
-
-
 def test_interval_of_a_quotient_is_donner_and_zous():
     interval = quotient(*paired(PRODUCTS / SPREAD))(0.95)
     assert interval == pytest.approx((0.7592, 0.9866), abs=5e-5)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,21 @@ class Nulls:
         if threshold not in self.placebo:
             return None
         return _beyond_placebo(tally, self.placebo[threshold][0], self.stratum)
+
+    def placebo_p_value(self, tally: Tally, threshold: float) -> float | None:
+        """Test, one-sided, whether the excess is beyond the placebo's; None without either tax.
+
+        It is tested in pairs: how many more of the conflict's tax than of the placebo's are in the
+        quadrant than blindly would be, over that number's standard error between groups. As a
+        share of a small tax the same difference is skewed, and a test of that rejects too often.
+        """
+        if threshold not in self.placebo or not tally.taxed.sum():
+            return None
+        own, moved = _in_pairs(tally, self.stratum)
+        placebo, of_placebo = _in_pairs(self.placebo[threshold][0], self.stratum)
+        each = (moved - of_placebo)[tally.right > 0]
+        error = float(each.std(ddof=1)) * math.sqrt(len(each)) if len(each) > 1 else 0.0
+        return NormalDist().cdf((placebo - own) / error) if error else 1.0
 
 
 def nulls(
@@ -129,6 +145,15 @@ def excess(tally: Tally, stratum: Groups) -> Difference | None:
     if not tally.taxed.sum():
         return None
     return Difference(tally.score, stratified_blind(tally, stratum))
+
+
+def _in_pairs(tally: Tally, stratum: Groups) -> tuple[float, Array]:
+    """Return how many taxed pairs the quadrant has beyond a blind tax, and what each group adds."""
+    found = excess(tally, stratum)
+    if found is None:
+        return 0.0, np.zeros_like(tally.taxed)
+    pairs = float(tally.taxed.sum())
+    return pairs * found.value, pairs * found.influences + found.value * tally.taxed
 
 
 def _blindly(tally: Tally) -> Difference | None:

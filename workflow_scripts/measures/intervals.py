@@ -256,22 +256,6 @@ class Difference:
             min(self.value + _joint(above, other_below, self._together), self.most),
         )
 
-    def p_value(self) -> float:
-        """Return the one-sided p of no more than 0: of the interval that ends there."""
-        if self.value <= 0:
-            return 1 - self._p_above()
-        return self._p_above()
-
-    def _p_above(self) -> float:
-        """Return half of what is outside the interval one end of which is at 0."""
-        end = 0 if self.value > 0 else 1
-        low, high = 0.0, 1.0
-        for _ in range(40):
-            level = (low + high) / 2
-            reaches = self.interval(level)[end] * (1 if end == 0 else -1) <= 0
-            low, high = (low, level) if reaches else (level, high)
-        return (1 - low) / 2
-
 
 def quotient(first: Bounded, second: Bounded) -> IntervalAt:
     """Return the interval of ``first`` over ``second``, which is above 0.

@@ -258,11 +258,10 @@ def _p_value(value: float | None, tally: Tally) -> dict[str, Any]:
 
 
 def _placebo_p_value(tally: Tally, compared: Nulls, threshold: float) -> dict[str, Any]:
-    """Test whether the excess is beyond the placebo's, by the interval of their difference."""
-    beyond = compared.beyond_placebo(tally, threshold)
-    if beyond is None:
+    value = compared.placebo_p_value(tally, threshold)
+    if value is None:
         return {"value": None, "reason": NO_TAX}
-    return {"value": round(beyond.p_value(), DECIMALS)}
+    return {"value": round(value, DECIMALS)}
 
 
 def _repeats(
