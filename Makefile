@@ -21,8 +21,8 @@ test test-fast: export OMP_NUM_THREADS := 1
 test: env
 	.venv/bin/python -m pytest -n 3 $(IN_PARALLEL)
 
-# For daily work: all but the tests that run the workflow, a cluster or several processes, or read
-# all published pairs.
+# For daily work: all but the tests that run the workflow, a cluster or several processes, read all
+# published pairs, simulate many runs, or have attention by blocks.
 test-fast: env
 	.venv/bin/python -m pytest -n 2 $(IN_PARALLEL) -m "not slow"
 

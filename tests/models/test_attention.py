@@ -52,6 +52,7 @@ def test_what_is_skipped_is_what_the_dense_mask_masks():
         assert fine.any(3).all()
 
 
+@pytest.mark.slow
 def test_a_kernel_is_compiled_once_for_each_length(monkeypatch):
     """Whatever pairs the rows are of; traced as for a GPU, and run by torch's operations."""
     run_eagerly(monkeypatch)

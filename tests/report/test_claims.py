@@ -262,23 +262,30 @@ def test_a_change_of_the_blind_share_is_no_change_of_the_deception():
     assert re.search(r"DS \+0\.100.*; b \+0\.100.*; excess [+-]0\.000", grown.evidence[0])
 
 
+RETRAINED = {"tax": (20, 50), "retrained": 0.3}
+
+
 @pytest.mark.parametrize(
-    ("models", "seeds", "shared", "runs"),
+    ("models", "seeds", "shared", "runs", "more"),
     [
-        (3, 1, 0.0, 60),
-        (3, 3, 0.0, 60),
-        pytest.param(3, 3, 1.0, 40, id="every seed taxes the same pairs"),
-        (7, 1, 0.0, 25),
+        (3, 1, 0.0, 60, {}),
+        (3, 3, 0.0, 60, {}),
+        pytest.param(3, 3, 1.0, 40, {}, id="every seed taxes the same pairs"),
+        pytest.param(3, 3, 0.0, 40, RETRAINED, id="a retraining alone has an excess"),
+        (7, 1, 0.0, 25, {}),
     ],
 )
-def test_no_claim_holds_more_often_than_its_level_under_a_blind_tax(models, seeds, shared, runs):
+@pytest.mark.slow
+def test_no_claim_holds_more_often_than_its_level_where_nobody_deceives(
+    models, seeds, shared, runs, more
+):
     generator = np.random.default_rng(0)
     # Where every seed taxes the same pairs, what is deceived once is deceived again.
     tested = [*CLAIMS, *([] if shared else [deception_repeats])]
     held = dict.fromkeys(tested, 0)
     conflicts = CONFLICTS if models == 3 else CONFLICTS[:1]
     for _ in range(runs):
-        rows = simulated_run(generator, models, seeds, shared, conflicts=conflicts)
+        rows = simulated_run(generator, models, seeds, shared, conflicts=conflicts, **more)
         for test in tested:
             held[test] += test(rows).verdict.startswith("holds")
     # A verdict at 5 % is given more often with a probability of 1 %.
@@ -291,6 +298,7 @@ def test_pairs_that_every_seed_taxes_are_deceived_again():
     assert sum(deception_repeats(rows).verdict.startswith("holds") for rows in runs) >= 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("models", "seeds", "planted", "expected"),
     [

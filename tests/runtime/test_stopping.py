@@ -12,10 +12,10 @@ from tests.shared.processes import children
 from tests.shared.warm_process import Warm
 from tests.shared.workflows import ROOT
 
+pytestmark = pytest.mark.slow
 LINE = "error: stopped as told (SIGTERM); run again\n"
 
 
-@pytest.mark.slow
 def test_a_stage_told_to_stop_before_it_begins_ends_in_one_line(warm_process: Warm, tmp_path: Path):
     # A pipe that nobody writes to: the stage is still reading its arguments.
     os.mkfifo(tmp_path / "arguments")

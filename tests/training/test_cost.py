@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from tests.shared.base_models import FAMILIES
 from tests.shared.counting import Operations, Waits
-from tests.shared.kernels import KERNELS, run_eagerly
+from tests.shared.kernels import EACH_KERNEL, run_eagerly
 from tests.shared.trainings import COMMON, SETTINGS, metrics, train
 from workflow_scripts.config.stage_settings import TrainSettings
 from workflow_scripts.methods.compat import Compat
@@ -39,7 +39,7 @@ def test_the_gradients_norm_is_computed_for_the_log_alone(base, pairs, tmp_path)
     assert not any(name.startswith("aten._foreach_mul") for name in operations.count)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", EACH_KERNEL)
 def test_a_step_waits_for_the_gpu_once_and_copies_without_waiting(
     kernel, base, pairs, tmp_path, monkeypatch
 ):

@@ -160,6 +160,7 @@ def test_a_step_computes_hardly_more_than_its_tokens_need(monkeypatch):
     assert executed <= 0.5 * sum(map(operations, padded))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ranks", "skipped"), [(1, 0.9), (4, 0.59), (8, 0.23)])
 def test_attention_by_blocks_skips_most_of_a_row_of_many_pairs(ranks, skipped):
     """In products of a query with a key, counted by torch's own block mask, at gpt2-xl's width."""
