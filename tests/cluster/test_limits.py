@@ -110,6 +110,20 @@ def test_what_fits_no_partition_is_refused_with_the_key_to_change(
         work.Costs(paper, limits).of(TRAINING.format(**FIELDS))
 
 
+def test_what_only_further_cells_train_whole_is_checked_before_anything_runs(tmp_path: Path):
+    probe = {"kind": "reward_model", "linear_probe": True}
+    # Enough for reading the model, and for none of its trainings.
+    one_gpu = "available_gpu_models: [a800], max_gpu: 1"
+
+    def check(**more: Any) -> None:
+        found = config(matrix={"scenarios": ["probe"], **more}, scenarios={"probe": probe})
+        work.Costs(found, limits_of(tmp_path, found, p=one_gpu)).check(["mistral-7b"])
+
+    check()
+    with pytest.raises(UserError, match="max_gpu of p is below 4"):
+        check(more=[{"scenarios": ["reward_model"]}])
+
+
 def test_a_file_without_partitions_is_an_error(tmp_path: Path):
     (tmp_path / "other.yaml").write_text("a40: {}")
     with pytest.raises(UserError, match=r"other.yaml: no `partitions`"):

@@ -153,7 +153,7 @@ class Costs:
         Raises:
             UserError: if one fits none, with the key to change.
         """
-        scenarios = self._config.matrix.scenarios
+        scenarios = self._config.matrix.all_scenarios
         is_read = all(self._trains_head_alone({"scenario": name}) for name in scenarios)
         for model in models:
             asked = (self._scoring if is_read else self._training)(model, 1, NO_GROWTH)
