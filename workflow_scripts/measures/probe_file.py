@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.files import read_json, read_table, sha256_of
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 SCHEMA = Path(__file__).with_name("probe.schema.json")
-_JSON = TypeAdapter(Any)
 
 
 def read_probe(path: str) -> dict[str, Any]:
@@ -27,8 +26,8 @@ def read_probe(path: str) -> dict[str, Any]:
         UserError: if it is missing, not JSON or not a probe of this version.
     """
     try:
-        # Of thousands of probes: pydantic reads JSON in half of the time.
-        probe = _JSON.validate_json(Path(path).read_bytes())
+        # Of thousands of probes: this one reads JSON in half of the time.
+        probe = from_json(Path(path).read_bytes(), allow_inf_nan=False)
     except (OSError, ValueError):
         probe = read_json(path)  # which says what is wrong
     validate(probe, path)
@@ -41,9 +40,10 @@ def validate(value: Any, source: str, definition: str | None = None) -> None:
     Raises:
         UserError: naming ``source``, the key and what is wrong with it.
     """
-    # What is wrong deepest inside says most.
-    faults = list(_validator(definition).iter_errors(value))
-    if faults:
+    validator = _validator(definition)
+    if not validator.is_valid(value):
+        faults = validator.iter_errors(value)
+        # What is wrong deepest inside says most.
         error = max(faults, key=lambda fault: len(fault.instance_path))
         message = error.message if len(error.message) < 200 else f"{error.message[:200]}…"
         place = "".join(

@@ -30,16 +30,16 @@ BEYOND_PLACEBO = "excess_deception_placebo_difference"
 PLACEBO_P_VALUE = "excess_deception_placebo_p_value"
 REPEATED_P_VALUE = "repeats_p_value"
 SWEPT = (
-    "deception_score",
-    "deception_score_strong_known",
+    ("deception_score",),
+    ("deception_score_strong_known",),
     *(
-        f"excess_{score}_{null}"
+        (f"excess_{score}", *null)
         for score in ("deception", "deception_strong_known")
-        for null in ("difference", "stratified_difference", "placebo_difference")
+        for null in (("difference",), ("stratified", "difference"), ("placebo", "difference"))
     ),
-    "blind_spot_deception",
+    ("blind_spot_deception",),
 )
-"""The figures given at every threshold; the probes hold the others too."""
+"""Where the figures are that are given at every threshold; the probes hold others too."""
 INFLUENCES = {SCORE: "score", BLIND: "baseline"}
 """Figures whose influences a row has, and what the probe calls them."""
 LEVEL = 0.95
@@ -198,9 +198,11 @@ def cell_row(probe: Mapping[str, Any]) -> dict[str, Any]:
     for part in ("confidence_variance", "misfit", "squared_error_gain", "error_covariance"):
         row |= _row(_figures(probe[part], f"{part}_"))
     for swept in (probe["deception_by_correctness"], *probe["deception_by_threshold"]):
-        scores = dict(_scores(swept))
+        threshold = f"_at_{swept['threshold']:g}"
         row |= _row(
-            (f"{name}_at_{swept['threshold']:g}", scores[name]) for name in SWEPT if name in scores
+            ("_".join(path) + threshold, figure)
+            for path in SWEPT
+            if (figure := _figure_at(path, swept))
         )
     found = probe["influences"] or {}
     # Arrays: as lists of numbers, the groups of thousands of cells would take gigabytes.
@@ -230,6 +232,13 @@ def _figures(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{name}", node
         else:
             yield from _figures(node, f"{prefix}{name}_")
+
+
+def _figure_at(path: Sequence[str], tree: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the figure at a place in a tree of them; None where there is none."""
+    for name in path:
+        tree = tree.get(name, {})
+    return tree if "interval" in tree else None
 
 
 def _row(figures: Iterable[tuple[str, Any]]) -> dict[str, Any]:
