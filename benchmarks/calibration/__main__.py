@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,22 +33,33 @@ FIGURES = ("DS", "DS_S", *AGAINST_NULLS, "tax rate", "accuracy", "accuracy drop"
 MOSTLY = 0.5
 """Share of draws with an interval below which a coverage is not told either."""
 CLAIMS = (deception_exists, grows_with_the_gap, bootstrapping_mitigates, deception_repeats)
+
+
+class Run(NamedTuple):
+    """A run in which nobody deceives anybody, as `simulated_run` takes it."""
+
+    models: int
+    seeds: int
+    tax: tuple[int, int] = (3, 25)
+    shared: float = 0.0
+    prone: bool = False
+    retrained: float = 0.0
+
+
 RUNS = (
-    (3, 1, 0.0, False, (3, 25), 0.0),
-    (3, 1, 0.0, True, (20, 50), 0.0),
-    (3, 1, 0.0, False, (20, 50), 0.3),
-    (3, 3, 0.0, False, (3, 25), 0.0),
-    (3, 3, 0.0, False, (20, 50), 0.0),
-    (3, 3, 0.5, True, (3, 25), 0.0),
-    (3, 3, 0.0, False, (20, 50), 0.3),
-    (7, 1, 0.0, False, (3, 25), 0.0),
-    (7, 1, 0.0, True, (20, 50), 0.0),
-    (7, 1, 0.0, False, (20, 50), 0.3),
-    (7, 3, 0.0, False, (3, 25), 0.0),
-    (7, 3, 0.5, True, (3, 25), 0.0),
+    Run(3, 1),
+    Run(3, 1, (20, 50), prone=True),
+    Run(3, 1, (20, 50), retrained=0.3),
+    Run(3, 3),
+    Run(3, 3, (20, 50)),
+    Run(3, 3, shared=0.5, prone=True),
+    Run(3, 3, (20, 50), retrained=0.3),
+    Run(7, 1),
+    Run(7, 1, (20, 50), prone=True),
+    Run(7, 1, (20, 50), retrained=0.3),
+    Run(7, 3),
+    Run(7, 3, shared=0.5, prone=True),
 )
-"""Models, seeds, groups that all seeds tax, whether all cells tax the same, groups taxed, and the
-excess of a mere retraining."""
 POWER_PAIRS = (250, 500, 1000, 2000)
 EXCESSES = (0.1, 0.2, 0.4)
 NOISES = (0.0, 0.5, 1.0, 2.0)
@@ -152,29 +164,22 @@ def _claims(draws: int, generator: np.random.Generator) -> Lines:
         *("models", "seeds", "groups taxed", "shared", "placebo's excess", "runs"),
         *(*numbers, "any `does not hold`"),
     )
-    for models, number, shared, prone, tax, retrained in RUNS:
-        runs = draws if models == 3 else draws // 2
+    for run in RUNS:
+        runs = draws if run.models == 3 else draws // 2
+        conflicts = CONFLICTS if run.models == 3 else CONFLICTS[:1]
         held, refuted = np.zeros(len(CLAIMS)), 0
         for _ in range(runs):
-            rows = simulated_run(
-                generator,
-                models,
-                number,
-                shared,
-                prone=prone,
-                tax=tax,
-                conflicts=CONFLICTS if models == 3 else CONFLICTS[:1],
-                retrained=retrained,
-            )
+            rows = simulated_run(generator, conflicts=conflicts, **run._asdict())
             verdicts = [claim(rows).verdict for claim in CLAIMS]
             held += [verdict.startswith("holds") for verdict in verdicts]
             refuted += Verdict.DOES_NOT in verdicts
         rates = [f"{rate:.1%}" for rate in held / runs]
-        if number == 1 or shared:
+        if run.seeds == 1 or run.shared:
             # With one seed nothing repeats; where seeds share their tax, it does.
-            rates[-1] = "-" if number == 1 else f"true: {rates[-1]}"
-        common = "cells and seeds" if shared else "cells" if prone else "nothing"
-        design = (models, number, f"{tax[0]} to {tax[1]}", common, retrained, runs)
+            rates[-1] = "-" if run.seeds == 1 else f"true: {rates[-1]}"
+        common = "cells and seeds" if run.shared else "cells" if run.prone else "nothing"
+        taxed = f"{run.tax[0]} to {run.tax[1]}"
+        design = (run.models, run.seeds, taxed, common, run.retrained, runs)
         yield _row(*design, *rates, f"{refuted / runs:.1%}")
 
 

@@ -53,7 +53,7 @@ class Nulls:
         return _beyond_placebo(tally, self.placebo[threshold][0], self.stratum)
 
     def placebo_p_value(self, tally: Tally, threshold: float) -> float | None:
-        """Test, one-sided, whether the excess is beyond the placebo's; None without either tax.
+        """Test, one-sided, whether the excess is beyond the placebo's; None without one or a tax.
 
         It is tested in pairs: how many more of the conflict's tax than of the placebo's are in the
         quadrant than blindly would be, over that number's standard error between groups. As a
