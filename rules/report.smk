@@ -81,9 +81,10 @@ rule page:
     input:
         cells=paths.CELLS,
         figures=collect(
-            f"{paths.FIGURE}.svg",
+            f"{paths.FIGURE}.{{kind}}",
             figure=FIGURES,
             target=EXPERIMENT.matrix.targets,
+            kind=("svg", "png"),
         ),
         data=collect(paths.DATA_REPORT, target=EXPERIMENT.matrix.targets),
         records=records_of_trainings,

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from base64 import b64decode
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,7 +27,11 @@ CHROMIUM = shutil.which("chromium")
 
 @pytest.fixture(scope="module")
 def html(table, drawn, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report") / "results/report"
+    return written(table, drawn, tmp_path_factory.mktemp("report") / "results/report")
+
+
+def written(table, drawn, folder):
+    """Write a page in ``folder``, with its own figures, and return its path."""
     shutil.copytree(drawn, folder / "figures")
     record, data = folder.parent / "train.json", folder.parent / "harmlessness/report.json"
     data.parent.mkdir()
@@ -142,6 +147,19 @@ def test_of_thousands_of_cells_the_page_draws_those_that_are_asked_for(html, tmp
     )
     assert matching > 200
     assert shown == [200, 400, 200, False, matching]
+
+
+def test_a_figure_that_is_slow_to_draw_is_shown_as_its_png(table, drawn, tmp_path, monkeypatch):
+    sizes = {file: file.stat().st_size for file in drawn.glob("*.svg")}
+    heaviest = max(sizes, key=sizes.__getitem__)
+    monkeypatch.setattr("workflow_scripts.report.page.HEAVY", sorted(sizes.values())[-2])
+    text = written(table, drawn, tmp_path / "report").read_text()
+    shown = re.findall(r'<img src="data:image/([a-z+]+);base64,([^"]*)"', text)
+    expected = [("svg+xml", file) for file in sizes if file != heaviest]
+    expected.append(("png", heaviest.with_suffix(".png")))
+    assert sorted((kind, b64decode(data)) for kind, data in shown) == sorted(
+        (kind, file.read_bytes()) for kind, file in expected
+    )
 
 
 @needs_chromium

@@ -2,7 +2,6 @@
 
 import csv
 import gc
-import itertools
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.abc import MetaPathFinder
@@ -78,7 +77,7 @@ def as_table(rows: Rows) -> "pa.Table":
     return pa.table(
         {
             name: pa.array(rows.column(name), types.get(name, pa.float64()))
-            for name in _all_columns(rows)
+            for name in rows.columns()
         }
     )
 
@@ -110,19 +109,14 @@ class _WithoutPandas(MetaPathFinder):
             raise ModuleNotFoundError(fullname)
 
 
-def write_csv(path: Path | str, rows: Sequence[CellRow]) -> None:
+def write_csv(path: Path | str, rows: Rows) -> None:
     """Write rows as CSV, a null as an empty field; without the influences, which are lists."""
     with (
         atomic_path(path) as partial,
         partial.open("w", encoding="utf-8", newline="") as file,
     ):
         lists = {influences_of(name) for name in INFLUENCES}
-        columns = [name for name in _all_columns(rows) if name not in lists]
+        columns = [name for name in rows.columns() if name not in lists]
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(map(row.get, columns) for row in rows)
-
-
-def _all_columns(rows: Iterable[CellRow]) -> list[str]:
-    """Return the columns that any row has, in order of first appearance."""
-    return list(dict.fromkeys(itertools.chain.from_iterable(rows)))

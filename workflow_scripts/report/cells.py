@@ -1,5 +1,6 @@
 """The table of cells: a probe's row in it, and the order of rows."""
 
+import itertools
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -78,6 +79,12 @@ class Rows(Sequence[CellRow]):
             return Rows(self._packed[place])
         places, values = self._packed[place]
         return dict(zip(places, values, strict=True))
+
+    def columns(self) -> list[str]:
+        """Return the columns that any row has, in order of first appearance."""
+        # Rows of the same columns share them.
+        shared = {id(places): places for places, _ in self._packed}
+        return list(dict.fromkeys(itertools.chain.from_iterable(shared.values())))
 
     def column(self, name: str) -> list[Any]:
         """Return each row's value of a column, None where it has none."""

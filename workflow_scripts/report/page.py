@@ -31,6 +31,8 @@ from workflow_scripts.report.selection import conflicting, direct, distinct, see
 TEMPLATES = Path(__file__).parent / "templates"
 AT_ONCE = 200
 """Rows of the table that are drawn until more are asked for."""
+HEAVY = 400_000
+"""Bytes of an SVG above which a page shows the PNG: of thousands of cells it has a mark each."""
 PACKAGES = ("numpy", "scipy", "pyarrow", "matplotlib", "jinja2", "jsonschema-rs")
 
 NAMES = {
@@ -167,7 +169,7 @@ def _target(name: str, rows: Sequence[CellRow], figures: Path) -> dict[str, Any]
             figure: {
                 "title": drawn.title,
                 "caption": drawn.caption,
-                "image": _data_uri(figures / f"{figure}_{name}.svg"),
+                "image": _image(figures / f"{figure}_{name}.svg"),
             }
             for figure, drawn in FIGURES.items()
         },
@@ -198,12 +200,15 @@ def length_text(rows: Sequence[CellRow]) -> str:
     )
 
 
-def _data_uri(path: Path) -> str:
+def _image(path: Path) -> str:
+    """Return a figure as a data URI: its SVG, or the PNG beside it where that is heavy."""
     try:
-        return f"data:image/svg+xml;base64,{b64encode(path.read_bytes()).decode()}"
+        is_heavy = path.stat().st_size > HEAVY
+        shown, kind = (path.with_suffix(".png"), "png") if is_heavy else (path, "svg+xml")
+        return f"data:image/{kind};base64,{b64encode(shown.read_bytes()).decode()}"
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be read ({error.strerror}); draw the figures again"
+            f"{error.filename}: cannot be read ({error.strerror}); draw the figures again"
         ) from error
 
 
