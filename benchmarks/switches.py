@@ -5,6 +5,7 @@ changes. Another seed is the yardstick: a switch that changes less is lost in th
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,8 @@ def main() -> None:
     switches["data_order: shuffled_once"] = "training={data_order: shuffled_once}"
     switches["another seed"] = "matrix={seeds: [1]}"
     base = args.folder.absolute() / "fixed"
-    _run(base, args, seed=0)
+    if said := _run(base, args, seed=0):
+        sys.exit(said)
     print("| switch | models that differ | margins, in spreads | accuracy | tax | DS |")
     print("|---|---:|---:|---:|---:|---:|")
     for name, setting in switches.items():
@@ -50,11 +52,13 @@ def main() -> None:
         if not folder.exists():
             shutil.copytree(base, folder, symlinks=True)
         seed = int(name == "another seed")
-        _run(folder, args, seed, *(() if seed else (setting,)))
-        print(f"| {name} | {' | '.join(_compared(base, folder, seed))} |", flush=True)
+        said = _run(folder, args, seed, *(() if seed else (setting,)))
+        told = [said, *4 * "-"] if said else _compared(base, folder, seed)
+        print(f"| {name} | {' | '.join(told)} |", flush=True)
 
 
-def _run(folder: Path, args: argparse.Namespace, seed: int, *more: str) -> None:
+def _run(folder: Path, args: argparse.Namespace, seed: int, *more: str) -> str | None:
+    """Run the experiment; return what went wrong, in the words of the first job that failed."""
     students = "[{name: direct}, {name: high_confidence, filter: 0.75}]"
     cut = (
         f"matrix={{models: null, pairs: [[{args.weak}, {args.strong}]], seeds: [{seed}], more: [], "
@@ -64,8 +68,10 @@ def _run(folder: Path, args: argparse.Namespace, seed: int, *more: str) -> None:
     command += ["--directory", str(folder), "--quiet", "all", "--config", cut]
     command += ["conflicts={placebo: null}", *args.config, *more]
     ran = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-    if ran.returncode:
-        sys.exit(ran.stderr[-3000:])
+    if not ran.returncode:
+        return None
+    error = re.search(r"error: (?:\S+: )?(.*)", ran.stderr)
+    return error[1] if error else ran.stderr[-3000:]
 
 
 def _compared(base: Path, folder: Path, seed: int) -> Iterator[str]:
