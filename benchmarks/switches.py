@@ -34,6 +34,9 @@ def main() -> None:
     parser.add_argument("--profile", default="profiles/demo")
     parser.add_argument("--weak", default="small")
     parser.add_argument("--strong", default="strong")
+    parser.add_argument(
+        "--filter", type=float, default=0.75, help="least confidence of labels that are kept"
+    )
     parser.add_argument("--config", nargs="*", default=[], help="more settings, for every run")
     parser.add_argument("--only", nargs="*", help="these switches alone")
     args = parser.parse_args()
@@ -59,7 +62,7 @@ def main() -> None:
 
 def _run(folder: Path, args: argparse.Namespace, seed: int, *more: str) -> str | None:
     """Run the experiment; return what went wrong, in the words of the first job that failed."""
-    students = "[{name: direct}, {name: high_confidence, filter: 0.75}]"
+    students = f"[{{name: direct}}, {{name: high_confidence, filter: {args.filter}}}]"
     cut = (
         f"matrix={{models: null, pairs: [[{args.weak}, {args.strong}]], seeds: [{seed}], more: [], "
         f"conflicts: [none, explicit, implicit_matched], students: {students}}}"
