@@ -21,7 +21,7 @@ def test_a_switch_is_told_with_the_models_that_it_changes(tmp_path: Path):
     files = [*(str(ROOT / name) for name in TINY[1:]), str(profile / "quick.json")]
     (profile / "config.yaml").write_text(json.dumps({"configfile": files, "cores": 2}))
     command = [sys.executable, "-m", "benchmarks.switches", tmp_path / "runs", "--profile", profile]
-    command += ["--strong", "middle", "--only", "head_init", "filter_scale"]
+    command += ["--strong", "middle", "--filter", "0.5", "--only", "head_init", "filter_scale"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-4000:]
     # Every reward model begins with a head; the filter's scale is DPO's.
