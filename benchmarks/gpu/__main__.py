@@ -72,8 +72,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--scenarios", nargs="+", choices=workload.OBJECTIVES, default=list(workload.OBJECTIVES)
     )
+    kernels = ATTENTION if torch.cuda.is_available() else ATTENTION[:1]
     parser.add_argument(
-        "--attention", nargs="+", choices=ATTENTION, default=list(ATTENTION), help="kernels"
+        "--attention", nargs="+", choices=ATTENTION, default=list(kernels), help="kernels"
     )
     parser.add_argument("--steps", type=int, default=12, help="of a training, the first untimed")
     parser.add_argument("--micro-batch", type=int, default=8, help="pairs in one forward")
