@@ -61,7 +61,10 @@ def main() -> None:
 
 
 def _run(folder: Path, args: argparse.Namespace, seed: int, *more: str) -> str | None:
-    """Run the experiment; return what went wrong, in the words of the first job that failed."""
+    """Run the experiment; return what went wrong, in the words of the first job that failed.
+
+    Anything else that goes wrong ends the measurement.
+    """
     students = f"[{{name: direct}}, {{name: high_confidence, filter: {args.filter}}}]"
     cut = (
         f"matrix={{models: null, pairs: [[{args.weak}, {args.strong}]], seeds: [{seed}], more: [], "
@@ -74,7 +77,7 @@ def _run(folder: Path, args: argparse.Namespace, seed: int, *more: str) -> str |
     if not ran.returncode:
         return None
     error = re.search(r"error: (?:\S+: )?(.*)", ran.stderr)
-    return error[1] if error else ran.stderr[-3000:]
+    return error[1] if error else sys.exit(ran.stderr[-3000:])
 
 
 def _compared(base: Path, folder: Path, seed: int) -> Iterator[str]:

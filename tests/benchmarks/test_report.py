@@ -2,22 +2,17 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.shared.workflows import ROOT
+from tests.shared.benchmarks import run
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
 def test_every_stage_of_the_report_is_measured_and_its_page_opened(tmp_path: Path):
-    command = [sys.executable, "-m", "benchmarks.report", tmp_path, "--repeats", "1"]
-    command += ["--cells", "18", "--pairs", "60"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr[-4000:]
+    told = run("report", tmp_path, "--repeats", 1, "--cells", 18, "--pairs", 60)
     for stage in ("cells", "tables", "figures", "page"):
-        assert re.search(rf"^\| `{stage}` \| \d+\.\d+ \| \d+ \|", ran.stdout, re.MULTILINE), stage
-    assert "Chromium loads it in" in ran.stdout
+        assert re.search(rf"^\| `{stage}` \| \d+\.\d+ \| \d+ \|", told, re.MULTILINE), stage
+    assert "Chromium loads it in" in told

@@ -2,12 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.shared.benchmarks import run
 from tests.shared.workflows import ROOT, TINY
 
 QUICK = {"matrix": {"scenarios": ["reward_model"]}, "execution": {"warm_start": True}}
@@ -20,9 +19,7 @@ def test_a_switch_is_told_with_the_models_that_it_changes(tmp_path: Path):
     (profile / "quick.json").write_text(json.dumps(QUICK))
     files = [*(str(ROOT / name) for name in TINY[1:]), str(profile / "quick.json")]
     (profile / "config.yaml").write_text(json.dumps({"configfile": files, "cores": 2}))
-    command = [sys.executable, "-m", "benchmarks.switches", tmp_path / "runs", "--profile", profile]
-    command += ["--strong", "middle", "--filter", "0.5", "--only", "head_init"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr[-4000:]
+    given = ("--strong", "middle", "--filter", "0.5", "--only", "head_init")
+    told = run("switches", tmp_path / "runs", "--profile", profile, *given)
     # Every reward model begins with a head.
-    assert re.search(r"^\| head_init \| (\d+) of \1 \| 0\.\d*[1-9]\d* \|", ran.stdout, re.MULTILINE)
+    assert re.search(r"^\| head_init \| (\d+) of \1 \| 0\.\d*[1-9]\d* \|", told, re.MULTILINE)

@@ -63,8 +63,8 @@ def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(
             alone = torch.stack([score_by_hand(model, readout, sequences, r) for r in range(8)])
         assert alone.std() > 0.01
         for scores in together:
-            torch.testing.assert_close(scores.double(), alone.flatten(), rtol=0, atol=1e-5)
-        torch.testing.assert_close(chosen_packed.double(), alone[:4].flatten(), rtol=0, atol=1e-5)
+            torch.testing.assert_close(scores.double(), alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(chosen_packed.double(), alone[:4], rtol=0, atol=1e-5)
         if readout not in some:
             continue
         into = packing(sequences.row_lengths(rows), np.array([1, 0, 1, 0]))

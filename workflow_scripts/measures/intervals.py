@@ -17,7 +17,6 @@ on that side. How the two correlate follows from each group's influence on eithe
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from statistics import NormalDist
 from typing import Protocol
 
@@ -237,23 +236,16 @@ class Difference:
     @property
     def influences(self) -> Influences:
         """How much each group moves it."""
-        return self._influences
-
-    @cached_property
-    def _influences(self) -> Influences:
         return self.first.influences - self.second.influences
-
-    @cached_property
-    def _together(self) -> float:
-        return correlation(self.first, self.second)
 
     def interval(self, level: float) -> Bounds:
         """Return the ends of its interval."""
         below, above = _errors(self.first, level)
         other_below, other_above = _errors(self.second, level)
+        together = correlation(self.first, self.second)
         return (
-            max(self.value - _joint(below, other_above, self._together), self.least),
-            min(self.value + _joint(above, other_below, self._together), self.most),
+            max(self.value - _joint(below, other_above, together), self.least),
+            min(self.value + _joint(above, other_below, together), self.most),
         )
 
 

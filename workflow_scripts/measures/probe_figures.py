@@ -216,7 +216,8 @@ def _deception(
         "p_value": tested["stratified"],
     }
     if threshold in compared.placebo:
-        of_excess["placebo"]["p_value"] = _placebo_p_value(at.tally, compared, threshold)
+        p_value = compared.placebo_p_value(at.tally, threshold)
+        of_excess["placebo"]["p_value"] = _told(p_value, NO_TAX)
     effective = at.tally.score.effective if at.tally.taxed.sum() else 0.0
     return {"threshold": threshold, "effective_tax": round(effective or 0.0, DECIMALS), **tree}
 
@@ -251,17 +252,14 @@ def _p_value(value: float | None, tally: Tally) -> dict[str, Any]:
         "taxed": int(tally.taxed.sum()),
         "taxed_in_quadrant": int(tally.taxed_marked.sum()),
     }
-    result: dict[str, Any] = {"method": "permutation of groups", **table}
-    if value is None:
-        return {"value": None, "reason": NO_TAX, **result}
-    return {"value": round(value, DECIMALS), **result}
+    return {"method": "permutation of groups", **table, **_told(value, NO_TAX)}
 
 
-def _placebo_p_value(tally: Tally, compared: Nulls, threshold: float) -> dict[str, Any]:
-    value = compared.placebo_p_value(tally, threshold)
-    if value is None:
-        return {"value": None, "reason": NO_TAX}
-    return {"value": round(value, DECIMALS)}
+def _told(p_value: float | None, undefined: str) -> dict[str, Any]:
+    """Return a p-value as a probe has it, or why there is none."""
+    if p_value is None:
+        return {"value": None, "reason": undefined}
+    return {"value": round(p_value, DECIMALS)}
 
 
 def _repeats(
@@ -287,11 +285,7 @@ def _repeats(
             "baseline": statistic(beyond and beyond.second, NOT_REPEATED),
             "difference": statistic(beyond, NOT_REPEATED),
         }
-    ) | {
-        "p_value": {"value": None, "reason": NOT_REPEATED}
-        if p is None
-        else {"value": round(p, DECIMALS)}
-    }
+    ) | {"p_value": _told(p, NOT_REPEATED)}
 
 
 def _influences(tally: Tally, compared: Nulls) -> dict[str, list[float]] | None:
