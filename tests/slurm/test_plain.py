@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -135,6 +136,15 @@ def is_submitting(run: Run) -> bool:
     return False
 
 
+def hit_a_readout(folder: str, number: signal.Signals, while_runs: subprocess.Popen[str]) -> None:
+    """Send a signal to the first command that reads a training out; it is there for seconds."""
+    while while_runs.poll() is None:
+        for command in commands_of("predict", folder):
+            command.send_signal(number)
+            return
+        time.sleep(0.05)
+
+
 def lines(clone: Clone, folder: str) -> int:
     """Return how many lines of metrics a training has written."""
     file = clone.folder / folder / "metrics.jsonl"
@@ -201,16 +211,17 @@ def hit(base: tuple[Clone, dict[str, str]], tmp_path_factory: pytest.TempPathFac
         back = datetime.now().replace(microsecond=0)
 
     # What Slurm sends before a time limit, and what the kernel sends where memory is full.
-    pending = {TIMED_OUT: signal.SIGTERM, OUT_OF_MEMORY: signal.SIGKILL}
+    hits = [
+        threading.Thread(target=hit_a_readout, args=(folder, number, hit.process), daemon=True)
+        for folder, number in ((TIMED_OUT, signal.SIGTERM), (OUT_OF_MEMORY, signal.SIGKILL))
+    ]
+    for thread in hits:
+        thread.start()
     cancelled: list[str] = []
     outlasting = None
 
     def all_done() -> bool:
         nonlocal outlasting
-        for folder in list(pending):
-            for command in commands_of("predict", folder):
-                command.send_signal(pending.pop(folder))
-                break
         if not cancelled and lines(other, CANCELLED) > 1:
             [command] = commands_of("train", CANCELLED)
             cancelled.append(command.environ()["SLURM_JOB_ID"])
