@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.shared.benchmarks import run
+from tests.shared.warm_process import Warm
 from tests.shared.workflows import ROOT, TINY
 
-QUICK = {"matrix": {"scenarios": ["reward_model"]}, "execution": {"warm_start": True}}
+QUICK = {"matrix": {"scenarios": ["reward_model"]}}
 
 
 @pytest.mark.slow
-def test_a_switch_is_told_with_the_models_that_it_changes(tmp_path: Path):
+def test_a_switch_is_told_with_the_models_that_it_changes(
+    tmp_path: Path, warm_process: Warm, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in warm_process.variable.items():
+        monkeypatch.setenv(name, value)
     profile = tmp_path / "profile"
     profile.mkdir()
     (profile / "quick.json").write_text(json.dumps(QUICK))

@@ -19,6 +19,7 @@ from workflow_scripts.models import margins as model_margins
 from workflow_scripts.models.rows import packing
 from workflow_scripts.models.scorer import PairScorer, shares_prompts
 from workflow_scripts.models.tokenise import members, one_a_row, tokenise
+from workflow_scripts.runtime import device
 
 
 @pytest.mark.parametrize("kernel", EACH_KERNEL)
@@ -45,12 +46,16 @@ def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(
         model = checkpoints.load_base(str(folder), readout)
         if readout.is_reward:
             torch.nn.init.normal_(model.get_parameter("score.weight"))
-        scorer = PairScorer(model.eval(), readout, kernel=kernel)
         assert shares_prompts(model, 32)
+        apart = PairScorer(model.eval(), readout, kernel=kernel)
+        with monkeypatch.context() as on_a_gpu:
+            on_a_gpu.setattr(device, "packs_rows", lambda: True)
+            scorer = PairScorer(model, readout, kernel=kernel)
         assert scorer.skips_blocks == (kernel == "flex")
+        assert [each.keeps_apart for each in (apart, scorer)] == [kernel == "dense", False]
         single = one_a_row(rows)
         with torch.inference_mode():
-            together = [scorer(**sequences.padded(rows))]
+            together = [each(**sequences.padded(rows)) for each in (apart, scorer)]
             for into in (np.array([0, 0, 0, 0]), np.array([1, 0, 1, 0])):
                 places = packing(sequences.row_lengths(rows), into)
                 together.append(scorer(**sequences.padded(rows), **places))
@@ -58,6 +63,7 @@ def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(
                 # To flex a text a row is nothing new, and each length takes it a second.
                 each = [scorer(**sequences.padded(single[[row]])) for row in range(8)]
                 together += [scorer(**sequences.padded(single)), torch.cat(each)]
+                together.append(apart(**sequences.padded(single)))
             into = packing(sequences.row_lengths(single[:4]), np.array([0, 1, 1, 1]))
             chosen_packed = scorer(**sequences.padded(single[:4]), **into)
             alone = torch.stack([score_by_hand(model, readout, sequences, r) for r in range(8)])
@@ -69,9 +75,11 @@ def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(
             continue
         into = packing(sequences.row_lengths(rows), np.array([1, 0, 1, 0]))
         in_rows = gradient(model, scorer(**sequences.padded(rows), **into))
+        by_row = gradient(model, apart(**sequences.padded(rows)))
         own = [score_by_hand(model, readout, sequences, row).squeeze() for row in range(8)]
         of_texts = gradient(model, torch.stack(own))
-        assert (in_rows - of_texts).norm() <= 1e-5 * of_texts.norm()
+        for found in (in_rows, by_row):
+            assert (found - of_texts).norm() <= 1e-5 * of_texts.norm()
 
 
 def gradient(model, scores):
@@ -80,6 +88,21 @@ def gradient(model, scores):
     (scores * torch.linspace(-1, 1, len(scores))).sum().backward()
     given = [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
     return torch.cat(given)
+
+
+def test_on_a_cpu_no_padding_goes_through_a_model(tmp_path):
+    folder = save_base(tmp_path / "gpt2", FAMILIES["gpt2"])
+    texts = [["quite a long answer", "c!"], ["hm", "a middling one"]]
+    tokenizer = checkpoints.load_tokenizer(str(folder))
+    sequences = tokenise(tokenizer, ["x", "y"], ["some prompt", "another"], texts, 64)
+    model = checkpoints.load_base(str(folder), Readout.REWARD)
+    went: list[torch.Size] = []
+    model.get_submodule("transformer.h.0").register_forward_hook(
+        lambda _module, given, _output: went.append(given[0].shape[:2])
+    )
+    rows = members(4, 2)
+    PairScorer(model, Readout.REWARD)(**sequences.padded(rows))
+    assert went == [(1, sequences.row_lengths(rows).sum())]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "opt", "mistral"])

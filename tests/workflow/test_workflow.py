@@ -45,10 +45,11 @@ def test_after_the_demo_nothing_is_to_be_done(demo: Path):
 
 
 @pytest.mark.xdist_group("demo")
-def test_the_longest_pretraining_starts_first(demo: Path):
+def test_the_longest_pretraining_is_among_the_first_two(demo: Path):
+    """They start together, one on each core, and are told of in any order."""
     said = (demo / "terminal.txt").read_text()
     models = ("strong", "middle", "small")
-    assert sorted(models, key=lambda model: said.index(f"Pretrain {model}"))[0] == "strong"
+    assert "strong" in sorted(models, key=lambda model: said.index(f"Pretrain {model}"))[:2]
 
 
 @pytest.mark.xdist_group("demo")

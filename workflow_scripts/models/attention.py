@@ -1,13 +1,15 @@
-"""Which tokens attend to which: told as a mask of all pairs of tokens, or block by block.
+"""Which tokens attend to which: by a mask of all pairs of tokens, block by block or row by row.
 
 With the dense mask attention computes every product of a row, those between texts that do not see
 each other too. torch's FlexAttention skips blocks of them. Its backward pass on a GPU adds in a
 fixed order, which docs/cluster.md gives the sources of; so does its eager form, for tests on a CPU.
+On a CPU, where a call costs little, attention has every row by itself, as long as it is, while all
+else of the model has the tokens of all rows at once, without padding.
 """
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ GIVEN_MASKS = frozenset({"gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2"}
 In others, say those with recurrent layers, a text would see the one before it in its row. Nor does
 attention of these have what a mask cannot tell: caps, sinks, biases, windows of some layers.
 """
-_NAME = "pairs_by_blocks"
+_NAME = "pairs"
 _BLOCK = 128
 LENGTH = 512
 """Lengths are rounded up to a multiple, in attention alone: each one is compiled for itself."""
@@ -35,15 +37,34 @@ _LEAST_WIDTH = 16
 _MOST_KERNELS = 128
 
 
+class Apart(NamedTuple):
+    """Rows of which attention has each by itself; those of one length come one behind the other.
+
+    Attributes:
+        rows: how many there are of each length.
+        tokens: these lengths.
+        masks: for the rows of each length ``[rows, 1, tokens, tokens]``; None where a token attends
+            to all that come before it.
+    """
+
+    rows: list[int]
+    tokens: list[int]
+    masks: list[Tensor | None]
+
+
+def takes_our_masks(model: PreTrainedModel) -> bool:
+    """Return whether attention of ``model`` may be this module's."""
+    config = model.config
+    return config.model_type in GIVEN_MASKS and config._attn_implementation in {"sdpa", _NAME}
+
+
 def can_skip_blocks(model: PreTrainedModel) -> bool:
     """Return whether the rows of ``model`` may have their mask block by block.
 
     Otherwise they have the dense one or, where no mask can be given, the model's own attention.
     """
     config = model.config
-    if config.model_type not in GIVEN_MASKS or config._attn_implementation not in {"sdpa", _NAME}:
-        return False
-    return has_kernel(
+    return takes_our_masks(model) and has_kernel(
         getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     )
 
@@ -53,8 +74,8 @@ def has_kernel(width: int) -> bool:
     return torch.cuda.is_available() and width >= _LEAST_WIDTH
 
 
-def skip_blocks(model: PreTrainedModel) -> None:
-    """Have ``model`` take masks of ``by_block``; with any other, or none, it attends as before."""
+def prepare(model: PreTrainedModel) -> None:
+    """Have ``model`` take what ``by_block`` and ``apart`` return, besides the masks it takes."""
     AttentionInterface.register(_NAME, _attend)
     AttentionMaskInterface.register(_NAME, sdpa_mask)
     model.set_attn_implementation(_NAME)
@@ -100,7 +121,7 @@ def dense(part: Tensor, row: Tensor | None, members: int, dtype: torch.dtype) ->
 
 
 def by_block(part: Tensor, row: Tensor | None, members: int) -> BlockMask:
-    """Return the same mask block by block, for a model that ``skip_blocks`` has prepared.
+    """Return the same mask block by block, for a model that is prepared.
 
     Args:
         part: as for ``attends``, and so are the next two.
@@ -123,6 +144,26 @@ def by_block(part: Tensor, row: Tensor | None, members: int) -> BlockMask:
     return mask
 
 
+def apart(part: Tensor, lengths: Tensor, members: int, dtype: torch.dtype) -> Apart:
+    """Return the same row by row, for a model that is prepared.
+
+    Args:
+        part: as in ``Rows``, padded on the right, ``[rows, tokens]``; the shortest row comes first.
+        lengths: tokens of each row, ``[rows]``.
+        members: sequences of a row.
+        dtype: that of the products.
+    """
+    of_length, counts = lengths.unique_consecutive(return_counts=True)
+    tokens, rows = of_length.tolist(), counts.tolist()
+    masks: list[Tensor | None] = [None] * len(rows)
+    if members > 1:
+        masks = [
+            dense(alike[:, :length], None, members, dtype)
+            for alike, length in zip(part.split_with_sizes(rows), tokens, strict=True)
+        ]
+    return Apart(rows, tokens, masks)
+
+
 def _attend(
     module: nn.Module,
     query: Tensor,
@@ -130,9 +171,21 @@ def _attend(
     value: Tensor,
     attention_mask: BlockMask | Tensor | None,
     scaling: float | None = None,
+    rows_apart: Apart | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Attend as transformers asks for it: return ``[rows, tokens, heads, width]``."""
+    if rows_apart is not None:
+        of_lengths = zip(
+            *(_split(each, rows_apart) for each in (query, key, value)),
+            rows_apart.masks,
+            strict=True,
+        )
+        by_length = [
+            sdpa_attention_forward(module, *of_length, scaling=scaling, **others)[0].flatten(0, 1)
+            for of_length in of_lengths
+        ]
+        return torch.cat(by_length)[None], None
     if not isinstance(attention_mask, BlockMask):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **others
@@ -149,6 +202,17 @@ def _attend(
         kernel_options={"BACKEND": "TRITON"} if query.is_cuda else None,
     )
     return attended[:, :, :tokens].transpose(1, 2).contiguous(), None
+
+
+def _split(heads: Tensor, rows_apart: Apart) -> list[Tensor]:
+    """Return what is ``[1, heads, tokens, width]`` by length, ``[rows, heads, tokens, width]``."""
+    rows, lengths = rows_apart.rows, rows_apart.tokens
+    sizes = [number * length for number, length in zip(rows, lengths, strict=True)]
+    by_length = heads[0].transpose(0, 1).split_with_sizes(sizes)
+    return [
+        alike.unflatten(0, (number, length)).transpose(1, 2)
+        for alike, number, length in zip(by_length, rows, lengths, strict=True)
+    ]
 
 
 def _of_one_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -1,6 +1,6 @@
 """Read a score for each token sequence out of a language model: a reward or a log-probability."""
 
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +30,12 @@ class PairScorer(nn.Module):
 
     The chosen and the rejected text of a pair are one row with their prompt, which goes through the
     model once: both attend to it, and not to each other. The rows of a micro-batch go through
-    together, packed or not, or, on a CPU, in groups of similar length.
+    together, packed or not. On a CPU they do so without padding or, where the model's attention is
+    its own, in groups of similar length.
 
     Attributes:
         skips_blocks: whether attention skips blocks of tokens that do not see each other.
+        keeps_apart: whether attention has each row by itself.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class PairScorer(nn.Module):
         self.readout = readout
         self.low_precision = low_precision
         self.skips_blocks = kernel == "flex" and attention.can_skip_blocks(model)
-        if self.skips_blocks:
-            attention.skip_blocks(model)
+        is_alone = model.device.type == "cpu" and not device.packs_rows()
+        self.keeps_apart = is_alone and not self.skips_blocks and has_our_attention(model)
+        if self.skips_blocks or self.keeps_apart:
+            attention.prepare(model)
 
     def forward(self, **tensors: Tensor) -> Tensor:
         """Return the scores, ``[members * rows]``: of every row's first sequence, then the others.
@@ -67,7 +71,7 @@ class PairScorer(nn.Module):
         made of.
         """
         batch = Rows(**tensors)
-        groups = _by_length(batch)
+        groups = [] if self._is_apart(batch) else _by_length(batch)
         # In low precision each weight is used once; cached casts would only outlive their use.
         with torch.autocast(
             batch.input_ids.device.type,
@@ -75,12 +79,19 @@ class PairScorer(nn.Module):
             enabled=self.low_precision,
             cache_enabled=False,
         ):
-            if len(groups) == 1:
+            if len(groups) <= 1:
                 scores = self._scores(batch)
             else:
                 of_groups = torch.cat([self._scores(batch.at(places)) for places in groups])
                 scores = of_groups[torch.cat(groups).argsort()]
         return scores.transpose(0, 1).flatten(0, 1)
+
+    def _is_apart(self, rows: Rows) -> bool:
+        """Return whether attention has each row of a batch by itself, as far as it sees."""
+        if not self.keeps_apart or rows.packed is not None:
+            return False
+        window = getattr(self.model.config, "sliding_window", None)
+        return rows.last.shape[1] > 1 or window is None or int(rows.lengths.max()) <= window
 
     def _scores(self, rows: Rows) -> Tensor:
         """Return ``[rows, members]``."""
@@ -104,7 +115,8 @@ class PairScorer(nn.Module):
         Returns:
             ``[places, width]``, and int64 ``[rows, tokens]``.
         """
-        backbone = self.model.base_model
+        if self._is_apart(rows):
+            return self._hidden_apart(rows)
         input_ids, position_ids, part, row = rows.input_ids, rows.position_ids, rows.part, None
         if rows.packed is None or rows.unpacked is None:
             places = torch.arange(part.numel(), device=part.device).view_as(part)
@@ -121,8 +133,31 @@ class PairScorer(nn.Module):
         if row is not None or rows.last.shape[1] > 1:
             mask = self._mask(part, row, rows.last.shape[1])
             seen = {"position_ids": position_ids, "attention_mask": mask}
-        hidden = backbone(input_ids=input_ids, use_cache=False, **seen).last_hidden_state
-        return hidden.flatten(0, 1), places
+        return self._backbone(input_ids, **seen), places
+
+    def _hidden_apart(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return the same of a batch whose tokens are one long row, the shortest row's first."""
+        by_length = rows.lengths.argsort(stable=True)
+        of_token = torch.arange(rows.part.numel()).view_as(rows.part)
+        taken = of_token[by_length][rows.part[by_length] >= 0]
+        places = torch.zeros(rows.part.numel(), dtype=torch.int64)
+        places[taken] = torch.arange(len(taken))
+        rows_apart = attention.apart(
+            rows.part[by_length], rows.lengths[by_length], rows.last.shape[1], self._dtype
+        )
+        hidden = self._backbone(
+            rows.input_ids.flatten()[taken][None],
+            position_ids=rows.position_ids.flatten()[taken][None],
+            # With a mask of this shape transformers makes none of its own; `Apart` has them.
+            attention_mask=torch.zeros(1, 1, 1, 1),
+            rows_apart=rows_apart,
+        )
+        return hidden, places.view_as(rows.part)
+
+    def _backbone(self, input_ids: Tensor, **given: Any) -> Tensor:
+        """Return the outputs of the model without its head, ``[places, width]``."""
+        outputs = self.model.base_model(input_ids=input_ids, use_cache=False, **given)
+        return outputs.last_hidden_state.flatten(0, 1)
 
     def _own_logits(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Return the logits of the model's own forward, and which of them is each token's.
@@ -144,8 +179,12 @@ class PairScorer(nn.Module):
         """Return which tokens attend to which, as ``attention`` has it."""
         if self.skips_blocks:
             return attention.by_block(part, row, members)
-        dtype = torch.bfloat16 if self.low_precision else self.model.dtype
-        return attention.dense(part, row, members, dtype)
+        return attention.dense(part, row, members, self._dtype)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """That of the products."""
+        return torch.bfloat16 if self.low_precision else self.model.dtype
 
     def _pooled(self, rows: Rows) -> Tensor:
         """Return the places in the rows that the rewards are read at, ``[rows, members]``."""
@@ -190,6 +229,11 @@ class PairScorer(nn.Module):
 def low_precision(compat: Compat) -> bool:
     """Return whether products are in bfloat16: on a GPU that has it, unless told otherwise."""
     return compat.precision == "fixed" and device.has_bfloat16()
+
+
+def has_our_attention(model: PreTrainedModel) -> bool:
+    """Return whether rows may be told to attention by ``models.attention``."""
+    return not scores_by_itself(model) and attention.takes_our_masks(model)
 
 
 def shares_prompts(model: PreTrainedModel, longest: int) -> bool:

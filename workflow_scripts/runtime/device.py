@@ -5,6 +5,7 @@ import os
 import torch
 
 from workflow_scripts.runtime import ranks
+from workflow_scripts.runtime.allocation import keep_freed_memory
 
 
 def has_bfloat16() -> bool:
@@ -13,16 +14,18 @@ def has_bfloat16() -> bool:
 
 
 def packs_rows() -> bool:
-    """Return whether texts are packed into rows of one length, rather than padded in groups.
+    """Return whether texts are packed into rows of one length.
 
-    On a CPU groups of similar length cost little. A GPU would rather have one large product, and
-    several ranks must run the model equally often: ZeRO-3 gathers its weights every time.
+    On a CPU attention has each row by itself, which costs little there. A GPU would rather have one
+    large product, and ranks share rows out by their tokens.
     """
     return torch.cuda.is_available() or ranks.count() > 1
 
 
 def prepare() -> None:
     """Make a GPU add in a fixed order, so that an interrupted training ends in the same bytes.
+
+    On a CPU every order is fixed already; there memory is kept from one step to the next.
 
     By default attention's backward pass and cuBLAS may choose another order in every run. An
     operation without a deterministic form is an error: if it only warned, torch would leave
@@ -31,6 +34,7 @@ def prepare() -> None:
     if not torch.cuda.is_available():
         # The Trainer imports DeepSpeed, which would warn about a machine without a GPU.
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        keep_freed_memory()
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
