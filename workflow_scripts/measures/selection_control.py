@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from workflow_scripts.measures.deception import Outcomes
-from workflow_scripts.measures.statistic import Array, Statistic, Sum, share
+from workflow_scripts.measures.intervals import Difference
+from workflow_scripts.measures.statistic import Array, Statistic, Sum, proportion, share
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,15 @@ def control(sums: Mapping[str, Sum]) -> Control:
     )
     score = share(sums["deceptive control"], sums["taxed"], "no pair was taxed")
     own_score = share(sums["deceptive own"], sums["taxed"], "no pair was taxed")
+    # Few pairs are picked by one weak model alone: too few for percentiles of resamples.
+    accuracies = Difference(
+        proportion(sums["correct own"], sums["unknown own"]),
+        proportion(sums["correct control"], sums["unknown control"]),
+    )
+    scores = Difference(
+        proportion(sums["deceptive own"], sums["taxed"]),
+        proportion(sums["deceptive control"], sums["taxed"]),
+    )
     return Control(
         shared=share(sums["unknown both"], sums["unknown own"], nothing_unknown),
         accuracy=accuracy,
@@ -84,7 +94,10 @@ def control(sums: Mapping[str, Sum]) -> Control:
         accuracy_difference=Statistic(
             accuracy.values - accuracy_control.values,
             nothing_unknown if np.isnan(accuracy.values[0]) else nothing_unknown_to_control,
+            accuracies.interval,
         ),
         score=score,
-        score_difference=Statistic(own_score.values - score.values, score.undefined),
+        score_difference=Statistic(
+            own_score.values - score.values, score.undefined, scores.interval
+        ),
     )
