@@ -18,12 +18,12 @@ from workflow_scripts.measures.deception import (
     knowledge_columns,
     model_columns,
 )
-from workflow_scripts.measures.excess import NO_TAX, Nulls, excess, nulls, statistic, whole_tallies
+from workflow_scripts.measures.excess import NO_TAX, Nulls, excess, nulls, whole_tallies
 from workflow_scripts.measures.misfit import misfit, misfit_columns
 from workflow_scripts.measures.nulls import Tally, p_values
 from workflow_scripts.measures.probed_pairs import ProbedPairs
 from workflow_scripts.measures.reliability import reliability
-from workflow_scripts.measures.repeats import repeats
+from workflow_scripts.measures.repeats import NOT_REPEATED, repeats, repeats_figures
 from workflow_scripts.measures.resampling import percentile_interval, resampled_sums
 from workflow_scripts.measures.selection_control import control, control_columns
 from workflow_scripts.measures.statistic import Array, Statistic, Sum
@@ -31,7 +31,6 @@ from workflow_scripts.measures.statistic import Array, Statistic, Sum
 SELECTION = "selection"
 MISFIT = "misfit"
 NO_SEED_BEFORE = "this is the first seed"
-NOT_REPEATED = "no pair was deceived"
 DECIMALS = 12
 """Digits kept: more would show the order in which a linear algebra library adds."""
 INFLUENCE_DECIMALS = 9
@@ -271,7 +270,6 @@ def _repeats(
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     found = repeats(now, before, settings["threshold"], pairs.groups)
-    beyond = excess(found.tally, compared.stratum)
     name = f"{_cell(settings)}/repeats"
     permutations = settings["resamples"] // ROUNDS_OF_RESAMPLES
     (p,) = _permuted([found.tally], compared.stratum, permutations, name)
@@ -281,9 +279,7 @@ def _repeats(
             "deceived": found.deceived,
             "deceived_before": found.before,
             "deceived_in_both": int(found.tally.taxed_marked.sum()),
-            "share": statistic(beyond and beyond.first, NOT_REPEATED),
-            "baseline": statistic(beyond and beyond.second, NOT_REPEATED),
-            "difference": statistic(beyond, NOT_REPEATED),
+            **repeats_figures(found.tally, compared.stratum),
         }
     ) | {"p_value": _told(p, NOT_REPEATED)}
 

@@ -4,14 +4,18 @@ The share of deceived pairs that the seed before deceived, too, is a score of it
 the share that pairs drawn blindly within strata would have, as the deception score is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from workflow_scripts.measures.deception import DECEPTIVE, Outcomes, quadrant_masks
-from workflow_scripts.measures.excess import Groups
+from workflow_scripts.measures.excess import Groups, excess, statistic
+from workflow_scripts.measures.intervals import Bounded, Bounds, IntervalAt
 from workflow_scripts.measures.nulls import Tally
 from workflow_scripts.measures.resampling import group_sums
+from workflow_scripts.measures.statistic import Statistic
+
+NOT_REPEATED = "no pair was deceived"
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,37 @@ def repeats(now: Outcomes, before: Outcomes, threshold: float, groups: Groups) -
         int(earlier.sum()),
         Tally(sums["right"], sums["marked"], sums["taxed"], sums["both"]),
     )
+
+
+def repeats_figures(tally: Tally, stratum: Groups) -> dict[str, Statistic]:
+    """Return the share of deceived pairs that were deceived before, by chance, and beyond it.
+
+    Args:
+        tally: by group, with those deceived before as the marked ones.
+        stratum: the number of each group's stratum, shape (groups,).
+    """
+    beyond = excess(tally, stratum)
+    baseline = statistic(beyond and beyond.second, NOT_REPEATED)
+    if beyond is not None:
+        baseline = replace(baseline, interval=_baseline_interval(beyond.second, tally))
+    return {
+        "share": statistic(beyond and beyond.first, NOT_REPEATED),
+        "baseline": baseline,
+        "difference": statistic(beyond, NOT_REPEATED),
+    }
+
+
+def _baseline_interval(baseline: Bounded, tally: Tally) -> IntervalAt:
+    """Return the baseline's interval, no narrower than of as many pairs as the blind share's.
+
+    Strata are cut from all groups that are right without conflict. A few of each have a pair that
+    could be deceived in both seeds: too few for what they move to tell how much they differ.
+    """
+    blind = tally.blind
+    of_blind = replace(blind, number=baseline.value * blind.of)
+
+    def at(level: float) -> Bounds:
+        (low, high), (lowest, highest) = baseline.interval(level), of_blind.interval(level)
+        return min(low, lowest), max(high, highest)
+
+    return at
