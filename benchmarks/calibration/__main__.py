@@ -1,16 +1,25 @@
 """Measure the probe and the report on planted truth: ``python -m benchmarks.calibration``."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from benchmarks.calibration import seeds
-from benchmarks.calibration.measure import TESTS, bootstrapped, coverage, rejections, selection
+from benchmarks.calibration import checks, seeds
+from benchmarks.calibration.measure import (
+    TESTS,
+    Covered,
+    bootstrapped,
+    coverage,
+    rejections,
+    selection,
+)
 from benchmarks.calibration.planted import Placebo, Truth
+from benchmarks.calibration.planted_checks import Lengths, SeedBefore
 from benchmarks.calibration.runs import CONFLICTS, simulated_run
 from workflow_scripts.core.atomic import atomic_path
 from workflow_scripts.report.claims import (
@@ -32,6 +41,7 @@ AGAINST_NULLS = ("excess", "ratio", "stratified", "placebo")
 FIGURES = ("DS", "DS_S", *AGAINST_NULLS, "tax rate", "accuracy", "accuracy drop")
 MOSTLY = 0.5
 """Share of draws with an interval below which a coverage is not told either."""
+LARGEST = ("largest bias", "standard errors from 0, at most")
 CLAIMS = (deception_exists, grows_with_the_gap, bootstrapping_mitigates, deception_repeats)
 
 
@@ -64,6 +74,7 @@ POWER_PAIRS = (250, 500, 1000, 2000)
 EXCESSES = (0.1, 0.2, 0.4)
 NOISES = (0.0, 0.5, 1.0, 2.0)
 Lines = Iterator[str]
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -83,32 +94,92 @@ def main() -> None:
 def _intervals(draws: int, generator: np.random.Generator) -> Lines:
     names = [*FIGURES]
     yield from _header("groups", "of pairs", "likeness", "taxed", "DS", "told", *names)
-    biases: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    fared: list[Covered] = []
     for groups, size, likeness in DESIGNS:
         for taxed in TAXED:
             for score in SCORES:
                 planted = _truth(groups, size, likeness, taxed, score)
-                found = coverage(planted, draws, generator)
-                if found.told < MOSTLY:
-                    rates = ["(few)"] * len(names)
-                else:
-                    rates = [f"{found.figures[name].covered:.1%}" for name in names]
-                    for name in names:
-                        biases[name].append((found.figures[name].bias, found.figures[name].error))
+                fared.append(found := coverage(planted, draws, generator))
                 design = (groups, size, likeness, taxed, f"{score:.2f}", f"{found.told:.0%}")
-                yield _row(*design, *rates)
+                yield _row(*design, *_rates(found, names))
     yield ""
-    yield from _header("figure", "largest bias", "standard errors from 0, at most")
-    for name, found_biases in biases.items():
-        largest = max((bias for bias, _ in found_biases), key=abs)
-        errors = max(abs(bias) / error for bias, error in found_biases)
-        yield _row(name, f"{largest:+.3f}", f"{errors:.1f}")
+    yield from _biases(fared, names)
     yield ""
     yield from _header("groups", "of pairs", "likeness", "gap recovered", "variance")
     for groups, size, likeness in DESIGNS:
         planted = _truth(groups, size, likeness, 100, 0.5)
         of_figures = bootstrapped(planted, draws // 2, generator).values()
         yield _row(groups, size, likeness, *(f"{found.covered:.1%}" for found in of_figures))
+
+
+def _rates(found: Covered, names: Sequence[str]) -> list[str]:
+    """Write how often each figure's interval held, where it is mostly told."""
+    return [
+        f"{found.figures[name].covered:.1%}" if _is_told(found, name) else "(few)" for name in names
+    ]
+
+
+def _biases(fared: Sequence[Covered], names: Sequence[str]) -> Lines:
+    """Write each figure's largest bias over the truths whose intervals are mostly told."""
+    yield from _header("figure", *LARGEST)
+    for name in names:
+        yield _row(name, *_largest_bias(fared, name))
+
+
+def _largest_bias(fared: Sequence[Covered], name: str) -> list[str]:
+    told = [found.figures[name] for found in fared if _is_told(found, name)]
+    if not told:
+        return ["(few)"] * len(LARGEST)
+    largest = max((of_truth.bias for of_truth in told), key=abs)
+    errors = max(abs(of_truth.bias) / of_truth.error for of_truth in told)
+    return [f"{largest:+.3f}", f"{errors:.1f}"]
+
+
+def _is_told(found: Covered, name: str) -> bool:
+    return found.told >= MOSTLY or name in found.untaxed
+
+
+def _checks(draws: int, generator: np.random.Generator) -> Lines:
+    def selected(now: Truth, picks: tuple[float, float]) -> Covered:
+        return checks.selection_coverage(SeedBefore(now, *picks), draws, generator)
+
+    def without_length(now: Truth, cue: tuple[float, float, float]) -> Covered:
+        return checks.length_coverage(Lengths(now, *cue), draws, generator)
+
+    def repeated(now: Truth, again: float) -> Covered:
+        return checks.repeats_coverage(SeedBefore(now, 0.7, again=again), draws, generator)
+
+    picked = product(TAXED[1:], SCORES, checks.PICKS)
+    yield from _checked("selection: unknown again", checks.SELECTION, [*picked], selected)
+    yield ""
+    for taxes, cues in ((TAXED[2:], checks.CUES), (TAXED[3:], [checks.EVEN])):
+        explained = product(taxes, SCORES, cues)
+        yield from _checked("length: shorter wins", checks.LENGTH, [*explained], without_length)
+        yield ""
+    # At the least score hardly any pair is deceived, under one seed or two.
+    deceived = product(TAXED[2:], SCORES[1:], checks.AGAIN)
+    yield from _checked("repeats: taxed again", checks.REPEATS, [*deceived], repeated)
+
+
+def _checked(
+    planted: str,
+    names: Sequence[str],
+    truths: Sequence[tuple[int, float, T]],
+    measured: Callable[[Truth, T], Covered],
+) -> Lines:
+    """Write how a check's figures fare, and their biases, by design, tax, score and a value."""
+    yield from _header("groups", "of pairs", "likeness", "taxed", "DS", planted, "told", *names)
+    fared: dict[int, list[Covered]] = {size: [] for _, size, _ in DESIGNS}
+    for groups, size, likeness in DESIGNS:
+        for taxed, score, value in truths:
+            found = measured(_truth(groups, size, likeness, taxed, score), value)
+            fared[size].append(found)
+            design = (groups, size, likeness, taxed, f"{score:.2f}", value, f"{found.told:.0%}")
+            yield _row(*design, *_rates(found, names))
+    yield ""
+    yield from _header("of pairs", "figure", *LARGEST)
+    for size, name in product(fared, names):
+        yield _row(size, name, *_largest_bias(fared[size], name))
 
 
 def _tests(draws: int, generator: np.random.Generator) -> Lines:
@@ -214,6 +285,7 @@ def _row(*cells: object) -> str:
 
 SECTIONS: dict[str, Callable[[int, np.random.Generator], Lines]] = {
     "intervals": _intervals,
+    "checks": _checks,
     "tests": _tests,
     "seeds": _seeds,
     "claims": _claims,

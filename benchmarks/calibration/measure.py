@@ -49,10 +49,12 @@ class Covered(NamedTuple):
     Attributes:
         told: share of the draws with enough taxed pairs for the page to tell intervals.
         figures: by name; without those that no draw defines.
+        untaxed: figures that need no tax, and so are told of every draw.
     """
 
     told: float
     figures: dict[str, Coverage]
+    untaxed: tuple[str, ...] = ()
 
 
 def coverage(planted: Truth, draws: int, generator: np.random.Generator) -> Covered:
@@ -68,7 +70,7 @@ def coverage(planted: Truth, draws: int, generator: np.random.Generator) -> Cove
             generator,
         )
         at = deception(sums)
-        told.append(bool(at.tally.taxed.any()) and _is_told(at.tally))
+        told.append(is_told(at.tally))
         statistics = {
             "DS": at.score,
             "DS_S": at.score_strong_known,
@@ -87,7 +89,7 @@ def coverage(planted: Truth, draws: int, generator: np.random.Generator) -> Cove
             estimates.setdefault(name, []).append((told[-1], estimate))
     truths = planted.figures
     return Covered(
-        float(np.mean(told)), {name: _summed(of, truths[name]) for name, of in estimates.items()}
+        float(np.mean(told)), {name: summed(of, truths[name]) for name, of in estimates.items()}
     )
 
 
@@ -106,7 +108,7 @@ def bootstrapped(planted: Truth, draws: int, generator: np.random.Generator) -> 
             if bounds is not None and not np.isnan(one.values[0]):
                 estimates.setdefault(name, []).append((True, (float(one.values[0]), bounds)))
     truths = planted.figures
-    return {name: _summed(of, truths[name]) for name, of in estimates.items()}
+    return {name: summed(of, truths[name]) for name, of in estimates.items()}
 
 
 def rejections(
@@ -129,14 +131,14 @@ def rejections(
             p_values([tally], stratum, PERMUTATIONS, generator)[0]
             for stratum in (np.zeros_like(compared.stratum), compared.stratum)
         )
-        told.append(_is_told(tally))
+        told.append(is_told(tally))
         found.append([blind, stratified, placebo, max(stratified, placebo)])
     return float(np.mean(told)), [float(rate) for rate in (np.array(found) < 0.05).mean(axis=0)]
 
 
-def _is_told(tally: Tally) -> bool:
+def is_told(tally: Tally) -> bool:
     """Return whether there are enough taxed pairs for the page to tell intervals."""
-    return (tally.score.effective or 0.0) >= LEAST_EFFECTIVE
+    return bool(tally.taxed.any()) and (tally.score.effective or 0.0) >= LEAST_EFFECTIVE
 
 
 def _drawn(planted: Truth, generator: np.random.Generator) -> tuple[Outcomes, Nulls]:
@@ -158,7 +160,8 @@ def _against_nulls(at: Deception, compared: Nulls) -> dict[str, Estimate]:
     }
 
 
-def _summed(estimates: Sequence[tuple[bool, Estimate]], truth: float) -> Coverage:
+def summed(estimates: Sequence[tuple[bool, Estimate]], truth: float) -> Coverage:
+    """Return how a figure fares, from whether each estimate's interval is told, and itself."""
     values = np.array([value for _, (value, _) in estimates])
     held = [_holds(bounds, truth) for told, (_, bounds) in estimates if told]
     return Coverage(

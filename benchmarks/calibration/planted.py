@@ -121,13 +121,13 @@ class Truth:
         level = np.minimum((sureness * SURENESS).astype(int), SURENESS - 1)
         in_quadrant = generator.random(number) < self.inside[level]
         both_know = (generator.random(number) < BOTH_KNOW)[self.groups]
-        right, _ = self._alike(np.full(number, self.accuracy), generator)
-        taxed, chances = self._alike(self._chances(self.score, level, in_quadrant), generator)
+        right, _ = self.alike(np.full(number, self.accuracy), generator)
+        taxed, chances = self.alike(self._chances(self.score, level, in_quadrant), generator)
         if self.placebo.alike:
             taxed_too = generator.random(self.pairs) < chances[self.groups]
         else:
             of_placebo = self.placebo.tax * self._chances(self.placebo.score, level, in_quadrant)
-            taxed_too, _ = self._alike(of_placebo, generator)
+            taxed_too, _ = self.alike(of_placebo, generator)
         in_quadrant = in_quadrant[self.groups]
 
         def drawn(chance: float) -> np.ndarray:
@@ -162,7 +162,7 @@ class Truth:
         times += np.where(in_quadrant, 0.0, (1 - inside[level]) / (1 - self.inside[level]))
         return self.taxes[level] * times
 
-    def _alike(self, chances: Array, generator: np.random.Generator) -> tuple[np.ndarray, Array]:
+    def alike(self, chances: Array, generator: np.random.Generator) -> tuple[np.ndarray, Array]:
         """Return which pairs are drawn, and the chance of each group, which varies around its own.
 
         Args:
