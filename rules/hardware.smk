@@ -31,7 +31,7 @@ try:
         local_checks.check_containers(EXPERIMENT)
     lists_files = "--summary" in sys.argv or not workflow.is_main_process
     if not lists_files and not (STARTED.targets and STARTED.targets <= COMMANDS):
-        COSTS.check(asked.trained(STARTED.targets, EXPERIMENT))
+        COSTS.check(asked.uses_of(STARTED.targets, EXPERIMENT))
 except UserError as error:
     raise WorkflowError(str(error))
 # What is asked of Slurm, as far as some job has it. Snakemake takes its time over each.

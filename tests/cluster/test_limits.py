@@ -10,7 +10,7 @@ from tests.shared.workflows import ROOT, snakemake
 from workflow_scripts.cluster import hardware, work
 from workflow_scripts.cluster.limits import Limits, Parts
 from workflow_scripts.cluster.work import JOBS
-from workflow_scripts.config import experiment, paths
+from workflow_scripts.config import experiment, paths, uses
 from workflow_scripts.config.layers import Layer, read_layers
 from workflow_scripts.core.errors import UserError
 
@@ -105,7 +105,7 @@ def test_what_fits_no_partition_is_refused_with_the_key_to_change(
     limits = limits_of(tmp_path, paper, p=partition)
     said = f"^{re.escape(limits.file)}: no partition for mistral-7b.*{re.escape(message)}"
     with pytest.raises(UserError, match=said):
-        work.Costs(paper, limits).check(["mistral-7b"])
+        work.Costs(paper, limits).check({"mistral-7b": ["training"]})
     with pytest.raises(UserError, match=said):
         work.Costs(paper, limits).of(TRAINING.format(**FIELDS))
 
@@ -113,11 +113,12 @@ def test_what_fits_no_partition_is_refused_with_the_key_to_change(
 def test_what_only_further_cells_train_whole_is_checked_before_anything_runs(tmp_path: Path):
     probe = {"kind": "reward_model", "linear_probe": True}
     # Enough for reading the model, and for none of its trainings.
-    one_gpu = "available_gpu_models: [a800], max_gpu: 1"
+    one_gpu = "available_gpu_models: [a40, a800], max_gpu: 1"
 
     def check(**more: Any) -> None:
         found = config(matrix={"scenarios": ["probe"], **more}, scenarios={"probe": probe})
-        work.Costs(found, limits_of(tmp_path, found, p=one_gpu)).check(["mistral-7b"])
+        limits = limits_of(tmp_path, found, p=one_gpu)
+        work.Costs(found, limits).check({"mistral-7b": uses.of_cells(found)["mistral-7b"]})
 
     check()
     with pytest.raises(UserError, match="max_gpu of p is below 4"):

@@ -10,8 +10,10 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralC
 
 from tests.shared.base_models import FAMILIES, save_base
 from tests.shared.configuration import PAPER, changed, loaded
-from workflow_scripts.cluster import hardware, memory, work
-from workflow_scripts.cluster.memory import GB, Layout, Shape
+from workflow_scripts.cluster import hardware, memory, room, shapes
+from workflow_scripts.cluster.memory import GB, Layout
+from workflow_scripts.cluster.model_sizes import shape_of
+from workflow_scripts.cluster.shapes import ARITHMETIC, Precision, Shape
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models import adapters
@@ -45,15 +47,16 @@ CONFIGS = {
 }
 
 
-def saved_bytes(config, checkpointing, r=None):
-    """Return the bytes that a forward pass in bfloat16 keeps for its backward pass."""
+def saved_bytes(config, checkpointing, precision: Precision, r=None):
+    """Return the bytes that a forward pass keeps for its backward pass."""
     model = AutoModelForCausalLM.from_config(
         without_dropout(config), attn_implementation="sdpa"
     ).train()
     fuse_gelu(model)
     if r is not None:
         adapters.add(model, adapters.Lora(r=r, alpha=r), Readout.MEAN_LOG_PROBABILITY)
-        adapters.shrink(model)
+        if precision == "bfloat16":
+            adapters.shrink(model)
     if checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     shapes = {tuple(p.shape) for p in model.parameters() if p.dim() == 2}
@@ -71,28 +74,30 @@ def saved_bytes(config, checkpointing, r=None):
     ids = torch.zeros(TEXTS, LENGTH, dtype=torch.long)
     with (
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
-        torch.autocast("cpu", torch.bfloat16, cache_enabled=False),
+        torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False),
     ):
         model.base_model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     return sum(size for size, _ in kept.values())
 
 
+@pytest.mark.parametrize("precision", ARITHMETIC)
 @pytest.mark.parametrize("family", CONFIGS)
-def test_activations_are_what_torch_keeps_of_a_layer(family):
+def test_activations_are_what_torch_keeps_of_a_layer(family, precision):
     """Two layers more keep as much more as the model says: never less, nor much less than that."""
-    for checkpointing, said in ((False, memory.FAMILIES[family].saved), (True, 4)):
-        two, four = (saved_bytes(CONFIGS[family](n), checkpointing) for n in (2, 4))
+    for checkpointing, said in ((False, shapes.FAMILIES[family].saved(precision)), (True, 4)):
+        two, four = (saved_bytes(CONFIGS[family](n), checkpointing, precision) for n in (2, 4))
         measured = (four - two) / (2 * TEXTS * LENGTH * WIDTH)
         assert 0.9 * said <= measured <= said
 
 
+@pytest.mark.parametrize("precision", ARITHMETIC)
 @pytest.mark.parametrize("family", CONFIGS)
-def test_adapters_take_no_more_than_the_model_says(family):
+def test_adapters_take_no_more_than_the_model_says(family, precision):
     """Two layers more keep as much more, and have as many weights more, as it says, or less."""
     shape = Shape.of(10**6, family, WIDTH, 2, 512).with_adapters(64, None)
-    two, four = (saved_bytes(CONFIGS[family](n), False, r=64) for n in (2, 4))
+    two, four = (saved_bytes(CONFIGS[family](n), False, precision, r=64) for n in (2, 4))
     measured = (four - two) / (2 * TEXTS * LENGTH * WIDTH)
-    assert measured <= memory.FAMILIES[family].saved + memory.ADAPTER_SAVED
+    assert measured <= shapes.FAMILIES[family].saved(precision) + ARITHMETIC[precision].adapters
     model = AutoModelForCausalLM.from_config(CONFIGS[family](2))
     adapters.add(model, adapters.Lora(r=64, alpha=64), Readout.MEAN_LOG_PROBABILITY)
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
@@ -108,7 +113,7 @@ def test_with_lora_a_large_model_is_trained_on_one_small_gpu(model):
     config["hardware"] = {"rtx4090": {"memory_gb": 24, "bf16_tflops": 165, "per_node": 1}}
     asked = hardware.request(loaded(config), model, tokens=1)
     assert (asked.gpu, asked.zero, asked.offload) == (1, 0, False)
-    assert work.checkpoint_bytes(loaded(config), model) < 0.5 * GB
+    assert room.checkpoint_bytes(loaded(config), model) < 0.5 * GB
     del config["models"][model]["lora"]
     with pytest.raises(UserError, match="fits no GPU"):
         hardware.request(loaded(config), model, tokens=1)
@@ -116,12 +121,12 @@ def test_with_lora_a_large_model_is_trained_on_one_small_gpu(model):
 
 def test_models_in_bfloat16_take_half_the_disk_and_states_what_they_took():
     full, half = (loaded(changed("checkpoint_dtype", dtype)) for dtype in ("float32", "bfloat16"))
-    params = hardware.shape_of(full, "gpt2-xl").params
-    assert [work.checkpoint_bytes(config, "gpt2-xl") for config in (full, half)] == [
+    params = shape_of(full, "gpt2-xl").params
+    assert [room.checkpoint_bytes(config, "gpt2-xl") for config in (full, half)] == [
         4 * params,
         2 * params,
     ]
-    assert {work.state_bytes(config, "gpt2-xl") for config in (full, half)} == {12 * params}
+    assert {room.state_bytes(config, "gpt2-xl") for config in (full, half)} == {12 * params}
 
 
 def test_the_bytes_of_a_weight_add_up():
@@ -220,7 +225,7 @@ def test_what_fits_nowhere_is_an_error_and_scoring_takes_one_gpu():
     paper = loaded(PAPER)
     for model in paper.models:
         asked = hardware.scoring(paper, model, tokens=1)
-        shape = hardware.shape_of(paper, model)
+        shape = shape_of(paper, model)
         assert asked.gpu == 1
         assert 4 * shape.params < paper.hardware[asked.gpu_model].memory_gb * GB
 
@@ -233,17 +238,17 @@ def test_a_model_without_params_has_the_size_of_its_files(shards, tmp_path):
     model.save_pretrained(folder, max_shard_size=shards)
     there = loaded(changed("models.gpt2", {"path": str(folder)}))
     weights = sum(weight.numel() for weight in model.parameters())
-    saved = memory.FAMILIES["mistral"].saved
-    assert hardware.shape_of(there, "gpt2") == Shape(weights, 16, 2, 257, saved)
+    saved = shapes.FAMILIES["mistral"].bfloat16
+    assert shape_of(there, "gpt2") == Shape(weights, 16, 2, 257, saved)
     own = {"path": str(folder), "params": 10**9, "family": "opt", "layers": 24}
-    assert hardware.shape_of(loaded(changed("models.gpt2", own)), "gpt2") == Shape(
-        10**9, 16, 24, 257, memory.FAMILIES["opt"].saved
+    assert shape_of(loaded(changed("models.gpt2", own)), "gpt2") == Shape(
+        10**9, 16, 24, 257, shapes.FAMILIES["opt"].bfloat16
     )
     # Weights that have not come yet: the numbers of config.json.
     for file in folder.glob("model*"):
         file.write_bytes(b"version https://git-lfs")
     (folder / "config.json").touch()
-    assert hardware.shape_of(there, "gpt2").params == 12 * 2 * 16**2 + 257 * 16
+    assert shape_of(there, "gpt2").params == 12 * 2 * 16**2 + 257 * 16
 
 
 @pytest.mark.parametrize(
@@ -281,4 +286,6 @@ def test_a_mistake_in_an_entry_is_one_line(key, value, message):
 
 def test_the_documented_table_is_what_the_model_says():
     document = Path(__file__).parents[2] / "docs" / "memory.md"
-    assert hardware.table(loaded(PAPER)) in document.read_text(encoding="utf-8")
+    for precision in ("fixed", "reference"):
+        table = hardware.table(loaded(PAPER | {"compat": {"precision": precision}}))
+        assert table in document.read_text(encoding="utf-8")

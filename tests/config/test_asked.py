@@ -30,12 +30,19 @@ def test_what_can_be_made_may_be_asked_for(name: str):
     asked.check([name], RULES, CONFIG)
 
 
-def test_the_models_that_what_is_asked_for_trains():
+def test_what_is_done_with_models_for_what_is_asked_for():
     cell = f"results/probes/{CELL}/explicit/seed0.json"
-    assert asked.trained([], CONFIG) == asked.trained([cell, "all"], CONFIG)
-    assert asked.trained(["all"], CONFIG) == CONFIG.matrix.trained_models
-    assert asked.trained([cell], CONFIG) == ["gpt2", "gpt2-xl"]
-    assert asked.trained(["results/models/gpt2", "results/data/honesty/gt.parquet"], CONFIG) == []
+    assert asked.uses_of([], CONFIG) == asked.uses_of([cell, "all"], CONFIG)
+    assert asked.uses_of(["all"], CONFIG) == {
+        model: ["training"] for model in CONFIG.matrix.trained_models
+    }
+    assert asked.uses_of([cell], CONFIG) == {"gpt2": ["training"], "gpt2-xl": ["training"]}
+    assert asked.uses_of(["results/models/gpt2", "results/data/honesty/gt.parquet"], CONFIG) == {}
+    read = ["results/features/honesty/gpt2/gt.parquet", "results/sft/honesty/opt-2.7b/seed0"]
+    assert asked.uses_of([read[0], f"{read[1]}/train.json"], CONFIG) == {
+        "gpt2": ["probe"],
+        "opt-2.7b": ["training"],
+    }
 
 
 @pytest.mark.parametrize(

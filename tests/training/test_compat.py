@@ -131,6 +131,9 @@ def test_products_are_in_float32_on_request_on_a_gpu_with_bfloat16(tmp_path, mon
     for of_exact, of_rounded, of_asked in zip(exact, rounded, asked, strict=True):
         assert np.array_equal(of_asked, of_exact)
         assert 0 < np.abs(np.subtract(of_rounded, of_exact)).max() < 0.1
+    # Float32 is float32: `plan` reckons with a GPU's speed in that, and not in TF32.
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not torch.backends.cuda.matmul.allow_tf32
 
 
 def test_everything_is_fixed_unless_said_otherwise():

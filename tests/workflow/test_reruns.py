@@ -59,6 +59,10 @@ ELSEWHERE = {
     "resources": ("--set-resources", "ground_truth:mem_mb=9999", "probe:runtime=9"),
     "threads of a rule": ("--set-threads", "ground_truth=2"),
     "a profile": ("--workflow-profile", "none", "--jobs", "1"),
+    "the speed of a GPU": (
+        "--config",
+        "hardware={a40: {memory_gb: 48, bf16_tflops: 9, fp32_tflops: 3, per_node: 1}}",
+    ),
 }
 
 

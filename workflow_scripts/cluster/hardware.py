@@ -1,28 +1,29 @@
-"""Which GPUs a model is trained on, how many, and for how long jobs ask for them.
+"""What jobs ask a cluster for: GPUs, memory and time, by ``cluster/layouts.py`` and a model's size.
 
-A model's entry in the configuration may set `gpu_model`, `gpus`, `nodes`, `zero` and `offload`;
-what it leaves out becomes the smallest choice that fits (``cluster/memory.py``). None of this is
-part of a slice: where a model is trained reruns nothing.
+None of this is part of a slice: where a model is trained reruns nothing.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from workflow_scripts.cluster import memory
-from workflow_scripts.cluster.memory import GB, Layout, Shape, Zero
-from workflow_scripts.cluster.model_sizes import size_of
+from workflow_scripts.cluster.layouts import chosen, halved, readout_micro_batch
+from workflow_scripts.cluster.memory import GB, Layout, Zero
+from workflow_scripts.cluster.model_sizes import shape_of
+from workflow_scripts.cluster.shapes import Precision
 from workflow_scripts.config.experiment import Config
-from workflow_scripts.config.models import Model
-from workflow_scripts.core.errors import UserError
+from workflow_scripts.config.uses import Use
 
 UTILISATION = 0.3
 """The share of a GPU's peak that trainings reach; `plan` assumes it until it has measurements."""
 TIME_MARGIN = 3
+FLOAT32_SHARE = 1 / 16
+"""Float32 operations in the time of a bfloat16 one, where `hardware` does not give `fp32_tflops`.
+
+An A100's, and fewer than most GPUs': a job's time limit is rather too long than too short.
+"""
 _PARTS = ("weights", "gradients", "optimizer", "casts", "activations", "logits", "buffers")
-ASSUMED_PARAMS = 1_500_000_000
-"""Weights of a model whose entry has no `params`, as long as none of its files are here."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +103,23 @@ class Request:
 NO_GROWTH = Growth()
 
 
-def request(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROWTH) -> Request:
-    """Return what a training of ``model`` on ``tokens`` tokens asks for.
+def request(
+    config: Config,
+    model: str,
+    *,
+    tokens: int,
+    growth: Growth = NO_GROWTH,
+    use: Use = "training",
+) -> Request:
+    """Return what training ``model`` on ``tokens`` tokens, or pretraining it, asks for.
 
     Raises:
         UserError: if the model's entry asks for what cannot be, or it fits none of the GPUs.
     """
     section = config.models[model]
-    shape = shape_of(config, model)
-    name, layout = _chosen(config, model, shape)
-    seconds = training_seconds(config, model, tokens)
+    shape = shape_of(config, model, use)
+    name, layout = chosen(config, model, use)
+    seconds = training_seconds(config, model, tokens, use)
     # Without a GPU everything is in the host's memory, as if it were offloaded.
     held = replace(layout, offload=layout.offload or section.gpus == 0)
     return Request(
@@ -123,7 +131,7 @@ def request(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROW
         zero=layout.zero,
         offload=layout.offload,
         checkpointing=layout.checkpointing,
-        micro_batch=_halved(layout.micro_batch, growth.memory),
+        micro_batch=halved(layout.micro_batch, growth.memory),
         mem_mb=math.ceil(memory.host(shape, held, section.nodes) / 1e6) << growth.memory,
         runtime_min=minutes(config, seconds) << growth.time,
     )
@@ -134,36 +142,51 @@ def readout(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROW
 
     It runs in the same Slurm job, and each GPU holds the whole model: in float32 the 7B models'
     weights are 29 GB, so a single GPU of the paper holds any of its models.
+
+    Raises:
+        UserError: as ``request``.
     """
-    section = config.models[model]
-    _, layout = _chosen(config, model, shape_of(config, model))
-    return _scoring(config, model, tokens, growth, ranks=layout.ranks, nodes=section.nodes)
+    name, of_training = chosen(config, model, "training")
+    layout = Layout(of_training.ranks, readout_micro_batch(config, model, name))
+    nodes = config.models[model].nodes
+    return _scoring(config, model, tokens, growth, name, layout, nodes, "training")
 
 
 def scoring(config: Config, model: str, *, tokens: int, growth: Growth = NO_GROWTH) -> Request:
-    """Return what scoring texts on one GPU asks for, in a Slurm job of its own."""
-    return _scoring(config, model, tokens, growth, ranks=1, nodes=1)
+    """Return what a linear probe's model asks for, to be read or have a head trained: one GPU.
+
+    Raises:
+        UserError: if none of the GPUs holds the model.
+    """
+    name, layout = chosen(config, model, "probe")
+    return _scoring(config, model, tokens, growth, name, layout, 1, "probe")
 
 
 def _scoring(
-    config: Config, model: str, tokens: int, growth: Growth, *, ranks: int, nodes: int
+    config: Config,
+    model: str,
+    tokens: int,
+    growth: Growth,
+    gpu_model: str,
+    layout: Layout,
+    nodes: int,
+    use: Use,
 ) -> Request:
-    """Return what scoring texts on so many GPUs asks for, each of which holds the whole model."""
-    shape = shape_of(config, model)
-    name, _ = _chosen(config, model, shape)
-    layout = Layout(ranks, _halved(config.execution.micro_batch, growth.memory))
+    """Return what scoring texts asks for, on GPUs each of which holds the whole model."""
+    seconds = scoring_seconds(config, model, tokens, use) / layout.ranks
+    host = memory.host(shape_of(config, model, use), layout, nodes)
     return Request(
-        gpu=0 if config.models[model].gpus == 0 else ranks,
-        gpu_model=name,
-        slurm_type=slurm_type(config, name),
-        gpus_per_node=_per_node(ranks, nodes),
+        gpu=0 if config.models[model].gpus == 0 else layout.ranks,
+        gpu_model=gpu_model,
+        slurm_type=slurm_type(config, gpu_model),
+        gpus_per_node=_per_node(layout.ranks, nodes),
         nodes=nodes,
         zero=layout.zero,
         offload=layout.offload,
         checkpointing=layout.checkpointing,
-        micro_batch=layout.micro_batch,
-        mem_mb=math.ceil(memory.host(shape, layout, nodes) / 1e6) << growth.memory,
-        runtime_min=minutes(config, scoring_seconds(config, model, tokens) / ranks) << growth.time,
+        micro_batch=halved(layout.micro_batch, growth.memory),
+        mem_mb=math.ceil(host / 1e6) << growth.memory,
+        runtime_min=minutes(config, seconds) << growth.time,
     )
 
 
@@ -182,138 +205,40 @@ def _per_node(ranks: int, nodes: int) -> int:
     return ranks // nodes if nodes > 1 else 0
 
 
-def training_seconds(config: Config, model: str, tokens: int) -> float:
+def training_seconds(config: Config, model: str, tokens: int, use: Use = "training") -> float:
     """Return about how long a training takes: 6 floating-point operations a weight and token.
 
     Gradient checkpointing adds another forward pass, 2 more; with LoRA the gradients of the model's
     own weights, 2 of them, are left out.
     """
-    shape = shape_of(config, model)
-    name, layout = _chosen(config, model, shape)
+    shape = shape_of(config, model, use)
+    name, layout = chosen(config, model, use)
     passes = 6 + 2 * layout.checkpointing - 2 * bool(shape.adapters)
     operations = passes * shape.params * tokens
-    return operations / (layout.ranks * config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
+    return operations / (layout.ranks * peak(config, name, shape.precision) * UTILISATION)
 
 
-def scoring_seconds(config: Config, model: str, tokens: int) -> float:
+def scoring_seconds(config: Config, model: str, tokens: int, use: Use = "training") -> float:
     """Return how long all GPUs together take to score texts: 2 operations a weight and token."""
-    shape = shape_of(config, model)
-    name, _ = _chosen(config, model, shape)
-    return tokens * 2 * shape.params / (config.hardware[name].bf16_tflops * 1e12 * UTILISATION)
+    shape = shape_of(config, model, use)
+    name, _ = chosen(config, model, use)
+    return tokens * 2 * shape.params / (peak(config, name, shape.precision) * UTILISATION)
+
+
+def peak(config: Config, gpu_model: str, precision: Precision) -> float:
+    """Return the most operations a second of a GPU model's matrix products.
+
+    Float32 has no tensor cores: torch uses TF32 only where it is told to, and nothing here does.
+    """
+    gpu = config.hardware[gpu_model]
+    if precision == "bfloat16":
+        return gpu.bf16_tflops * 1e12
+    return (gpu.fp32_tflops or FLOAT32_SHARE * gpu.bf16_tflops) * 1e12
 
 
 def tokens_of_pairs(config: Config, pairs: int, epochs: int = 1) -> int:
     """Return the most tokens in a training on ``pairs`` pairs, two texts each."""
     return 2 * config.training.max_length * pairs * epochs
-
-
-def shape_of(config: Config, name: str) -> Shape:
-    """Return a model's numbers: from its entry or, where it leaves them out, from its files."""
-    model = config.models[name]
-    if model.pretrain is not None:
-        architecture = model.pretrain.architecture
-        width, layers = architecture.width, architecture.layers
-        params = 16 * layers * width**2 + 2000 * width
-        return _adapted(model, Shape.of(params, architecture.family, width, layers))
-    read = size_of(config, name)
-    shape = Shape.of(
-        model.params or read.params or ASSUMED_PARAMS,
-        model.family or read.family,
-        model.width or read.width,
-        model.layers or read.layers,
-        read.vocabulary,
-    )
-    return _adapted(model, shape)
-
-
-def _adapted(model: Model, shape: Shape) -> Shape:
-    if model.lora is None:
-        return shape
-    targets = model.lora.targets
-    return shape.with_adapters(model.lora.r, None if targets is None else len(targets))
-
-
-def _chosen(config: Config, model: str, shape: Shape) -> tuple[str, Layout]:
-    """Return the GPU model and the layout: the first that fits among those the entry allows."""
-    section = config.models[model]
-    length = config.training.max_length
-    if section.gpus == 0:
-        return section.gpu_model or min(config.hardware), Layout(1, largest_micro_batch(config, 1))
-    layouts = list(_layouts(config, section))
-    for name, layout in layouts:
-        if memory.fits(shape, layout, length, config.hardware[name].memory_gb * GB):
-            return name, layout
-    if section.gpu_model is not None and section.gpus is not None:
-        # The user's choice counts more than an estimate: take the layout with the least memory.
-        return layouts[-1]
-    lora = "" if section.lora else "`lora: {r: 16, alpha: 32}`, "
-    raise UserError(
-        f"models.{model}: its training fits no GPU of `hardware` in any way that its entry allows; "
-        f"give it {lora}more `gpus`, `offload: true`, or set both `gpu_model` and `gpus` to try "
-        "anyway"
-    )
-
-
-def _layouts(config: Config, model: Model) -> Iterator[tuple[str, Layout]]:
-    """Yield GPU models and layouts that an entry allows, the cheapest and fastest first.
-
-    ZeRO-3 comes after every layout without it, since it moves all weights between GPUs in every
-    pass; offloading, slower still, comes last. Among the rest the least memory comes first; and
-    with the same GPUs, a smaller micro-batch comes before computing activations again, which adds
-    a third to every step.
-    """
-    ways: list[tuple[Zero, bool]] = [(0, False), (2, False), (3, False), (2, True), (3, True)]
-    if model.lora:
-        ways = ways[:1]
-    for groups in (ways[:2], *([way] for way in ways[2:])):
-        for name, gpus in _gpus(config, model):
-            for zero, offload in groups:
-                # A single GPU can share nothing; several without ZeRO would only share the work.
-                alone = gpus == 1
-                shares = model.lora is None and model.zero is None and not offload
-                if shares and alone != (zero == 0):
-                    continue
-                if model.zero not in (None, zero) or model.offload not in (None, offload):
-                    continue
-                largest = largest_micro_batch(config, gpus)
-                for checkpointing in (False, True):
-                    for micro_batch in _halvings(largest):
-                        yield name, Layout(gpus, micro_batch, zero, offload, checkpointing)
-
-
-def _gpus(config: Config, model: Model) -> list[tuple[str, int]]:
-    """Return the GPU models and numbers of GPUs that an entry allows, least memory first."""
-    allowed = []
-    for name, gpu in config.hardware.items():
-        if model.gpu_model not in (None, name):
-            continue
-        per_node = [n for n in (1, 2, 4, 8, 16) if n <= gpu.per_node] or [1]
-        counts = [n * model.nodes for n in per_node if n > 1 or model.nodes == 1]
-        if model.gpus is not None:
-            counts = [model.gpus]
-        batch = config.training.batch_size
-        allowed += [(gpu.memory_gb * n, name, n) for n in counts if batch % n == 0]
-    return [(name, count) for _, name, count in sorted(allowed)]
-
-
-def largest_micro_batch(config: Config, ranks: int) -> int:
-    """Return the largest divisor of a rank's batch that divides the configured micro-batch too."""
-    return math.gcd(config.execution.micro_batch, config.training.batch_size // ranks)
-
-
-def _halvings(micro_batch: int) -> Iterator[int]:
-    """Yield ``micro_batch`` and its halves, as long as they are whole."""
-    while True:
-        yield micro_batch
-        if micro_batch % 2:
-            return
-        micro_batch //= 2
-
-
-def _halved(micro_batch: int, times: int) -> int:
-    """Return ``micro_batch`` halved ``times`` times, or as often as it can be."""
-    halvings = list(_halvings(micro_batch))
-    return halvings[min(times, len(halvings) - 1)]
 
 
 def table(config: Config) -> str:
@@ -322,7 +247,7 @@ def table(config: Config) -> str:
     rows = [head, ("---",) * len(head)]
     for model in config.models:
         shape = shape_of(config, model)
-        name, layout = _chosen(config, model, shape)
+        name, layout = chosen(config, model, "training")
         need = memory.training(shape, layout, config.training.max_length)
         parts = [getattr(need, part) for part in _PARTS]
         numbers = [f"{size / GB:.1f}" for size in (*parts, need.total, memory.host(shape, layout))]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from workflow_scripts.cluster import work
+from workflow_scripts.cluster import room
 from workflow_scripts.cluster.findings import Finding
 from workflow_scripts.cluster.work import Work
 from workflow_scripts.config import paths
@@ -108,7 +108,8 @@ def states_finding(config: Config, works: Iterable[Work]) -> Finding:
     """Compare the largest state of a training with what is free where states are."""
     folder = Path(config.execution.states or paths.RESULTS)
     folder.mkdir(parents=True, exist_ok=True)
-    needed = max((work.state_bytes(config, item.model) for item in works if item.trains), default=0)
+    states = (room.state_bytes(config, item.model, item.use) for item in works if item.trains)
+    needed = max(states, default=0)
     free = shutil.disk_usage(folder).free
     found = f"up to {needed / GB:,.1f} GB a training in {folder}, {free / GB:,.0f} GB free"
     if needed < free:

@@ -3,9 +3,9 @@
 import subprocess
 from collections.abc import Iterable, Iterator
 
-from workflow_scripts.cluster import hardware
 from workflow_scripts.cluster.findings import Finding
-from workflow_scripts.cluster.work import Work
+from workflow_scripts.cluster.model_sizes import shape_of
+from workflow_scripts.cluster.work import Costs, Work
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.core.errors import UserError
 
@@ -22,13 +22,12 @@ def check_gpus(config: Config, visible: int) -> None:
     """Check that no model of the matrix is trained on more GPUs than are visible.
 
     Raises:
-        UserError: naming one that is, and the key to change.
+        UserError: naming one that is, or that fits no GPU of `hardware`, and the key to change.
     """
-    for model in config.matrix.trained_models:
-        asked = hardware.request(config, model, tokens=1).gpu
-        if asked > visible:
+    for model, asked in Costs(config).kinds():
+        if asked.gpu > visible:
             raise UserError(
-                f"models.{model}: its trainings ask for {asked} GPUs, and {_count(visible)} "
+                f"models.{model}: its trainings ask for {asked.gpu} GPUs, and {_count(visible)} "
                 f"visible here; set `gpus: {visible}`, or describe the GPUs of this machine in "
                 "`hardware`, alone"
             )
@@ -38,13 +37,13 @@ def check_containers(config: Config) -> None:
     """Check that no training has to be started on several nodes, which a container cannot do.
 
     Raises:
-        UserError: if one has, naming the model.
+        UserError: if one has, naming the model, or if a model fits no GPU of `hardware`.
     """
-    for name in config.matrix.trained_models:
-        if (nodes := config.models[name].nodes) > 1:
+    for name, asked in Costs(config).kinds():
+        if asked.nodes > 1:
             raise UserError(
-                f"models.{name}.nodes: {nodes}: a container starts ranks on its node alone; set "
-                "1, or leave out --software-deployment-method apptainer"
+                f"models.{name}.nodes: {asked.nodes}: a container starts ranks on its node alone; "
+                "set 1, or leave out --software-deployment-method apptainer"
             )
 
 
@@ -57,12 +56,13 @@ def gpu_findings(config: Config, works: Iterable[Work], visible: int) -> Iterato
         visible: how many GPUs this process sees.
     """
     asking: dict[str, int] = {}
+    planned: set[tuple[str, str]] = set()
     for item in works:
         asking[item.model] = max(item.gpus, asking.get(item.model, 0))
+        if item.gpus:
+            planned.add((item.model, item.asked.gpu_model))
     if not visible:
-        large = sorted(
-            model for model in asking if hardware.shape_of(config, model).params > LARGEST_ON_CPU
-        )
+        large = sorted(model for model in asking if shape_of(config, model).params > LARGEST_ON_CPU)
         found = "none visible here, so that trainings run on the CPU"
         fix = f"{', '.join(large)} are too large for that: run where there is one"
         yield Finding("GPUs", found, fix if large else "")
@@ -72,21 +72,19 @@ def gpu_findings(config: Config, works: Iterable[Work], visible: int) -> Iterato
     if unfit:
         most = max(asking[model] for model in unfit)
         yield Finding("GPUs", f"{', '.join(unfit)} ask for up to {most}", _FIX)
-    yield from _memory_findings(config, sorted(asking))
+    yield from _memory_findings(config, sorted(planned))
 
 
-def _memory_findings(config: Config, models: Iterable[str]) -> Iterator[Finding]:
+def _memory_findings(config: Config, planned: Iterable[tuple[str, str]]) -> Iterator[Finding]:
     """Compare the memory of the GPUs that models are planned for with that of those here."""
     here = _memory_here()
     if here is None:
         return
-    for model in models:
-        request = hardware.request(config, model, tokens=1)
-        planned = config.hardware[request.gpu_model].memory_gb
-        if request.gpu and planned > 1.1 * here:
+    for model, gpu_model in planned:
+        memory_gb = config.hardware[gpu_model].memory_gb
+        if memory_gb > 1.1 * here:
             found = (
-                f"{model} is planned for a {request.gpu_model} of {planned:g} GB, one here has "
-                f"{here:.0f}"
+                f"{model} is planned for a {gpu_model} of {memory_gb:g} GB, one here has {here:.0f}"
             )
             yield Finding("GPU memory", found, _FIX)
 

@@ -1,13 +1,15 @@
 """How much memory a training needs: a small model of what a GPU holds at its peak.
 
 Weights, gradients and Adam's two moments are float32 (the weights are the master weights); matrix
-products run in bfloat16 through autocast. `Need` lists the parts that are counted; docs/memory.md
-has the table for the paper's models. Nothing here imports torch.
+products run in bfloat16 through autocast, or in float32 where `compat.precision` asks for it.
+`Need` lists the parts that are counted; docs/memory.md has the table for the paper's models.
+Nothing here imports torch.
 """
 
-from dataclasses import dataclass, fields, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Literal
 
+from workflow_scripts.cluster.shapes import Shape
 from workflow_scripts.config.zero import BUCKET, LIVE
 
 CHANGES_NO_RESULT = "how much memory a training needs, whatever its result"
@@ -17,92 +19,10 @@ Zero = Literal[0, 2, 3]
 GB = 1e9
 USABLE = 0.9
 """The share of a GPU's memory that tensors can fill; the rest is CUDA's, or lost between blocks."""
-LOGIT_BYTES = 14
-"""By vocabulary entry and token: logits in bfloat16 and in float32, their softmax, its gradient."""
-ADAPTED_SIDES = 24
-"""Inputs and outputs of all matrices of a layer, in widths; about 16 in GPT-2 and 21 in Llama."""
-LARGEST_SIDES = 5
-"""Inputs and outputs of a layer's largest matrix."""
-ADAPTER_SAVED = 13.0
-"""By layer, token and width: bytes that adapters of all matrices keep, in OPT, which keeps most."""
 TIED_BELOW = 5e9
 """Models of fewer weights usually have their embeddings as their head."""
 RESIDUAL_BYTES = 4
 """By width and token: what gradient checkpointing keeps of a layer, its input."""
-
-
-class Family(NamedTuple):
-    """What sets one family of models apart.
-
-    Attributes:
-        vocabulary: tokens.
-        aspect: width over layers, about.
-        saved: bytes that a layer keeps for the backward pass, by token and width; measured with
-            ``torch.autograd.graph.saved_tensors_hooks`` under bfloat16 autocast, without the
-            weights' own casts (tests/cluster/test_memory.py measures them again).
-    """
-
-    vocabulary: int
-    aspect: float
-    saved: float
-
-
-FAMILIES = {
-    "gpt2": Family(50_257, 36, 37),
-    "opt": Family(50_272, 80, 33),
-    "gpt_neox": Family(50_304, 80, 39),
-    "mistral": Family(32_000, 100, 60),
-    "llama": Family(128_256, 80, 67),
-    "qwen2": Family(151_936, 80, 67),
-}
-UNKNOWN = Family(151_936, 80, 70)
-"""For a family that is not listed: at least what each listed family needs."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The numbers of a model on which its memory depends."""
-
-    params: int
-    width: int
-    layers: int
-    vocabulary: int
-    saved: float
-    adapters: int = 0
-    """Weights of LoRA's adapters, which alone are trained then; 0 where all are."""
-
-    @classmethod
-    def of(
-        cls,
-        params: int,
-        family: str | None,
-        width: int | None = None,
-        layers: int | None = None,
-        vocabulary: int | None = None,
-    ) -> "Shape":
-        """Return a shape, with estimates for what is not given.
-
-        A transformer's layer holds about 12 width² weights, so width and layers follow from the
-        number of weights and the family's usual ratio of the two.
-        """
-        known = FAMILIES.get(family or "", UNKNOWN)
-        if layers is None:
-            by_ratio = (params / (12 * known.aspect**2)) ** (1 / 3)
-            layers = max(1, round(by_ratio if width is None else params / (12 * width**2)))
-        if width is None:
-            width = max(1, round((params / (12 * layers)) ** 0.5))
-        return cls(params, width, layers, vocabulary or known.vocabulary, known.saved)
-
-    def with_adapters(self, r: int, modules: int | None) -> "Shape":
-        """Return the shape of the same model trained with LoRA.
-
-        Args:
-            r: rank of the adapters.
-            modules: how many matrices of a layer have one; None for all.
-        """
-        # In widths: an adapter has r weights for each of its matrix's inputs and outputs.
-        sides = ADAPTED_SIDES if modules is None else LARGEST_SIDES * modules
-        return replace(self, adapters=r * sides * self.width * self.layers)
 
 
 @dataclass(frozen=True)
@@ -169,17 +89,17 @@ def training(shape: Shape, layout: Layout, max_length: int) -> Need:
         optimizer = 0.0
     per_layer = tokens * shape.width
     activations = shape.saved * per_layer * shape.layers
-    casts = weights / 2
+    casts = shape.arithmetic.cast * shape.params
     if layout.checkpointing:
         activations = (RESIDUAL_BYTES * shape.layers + shape.saved) * per_layer
-        casts = layer / 2
+        casts /= shape.layers
     return Need(
         weights=held,
         gradients=gradients,
         optimizer=optimizer,
         casts=casts,
         activations=activations,
-        logits=LOGIT_BYTES * tokens * shape.vocabulary,
+        logits=shape.arithmetic.logits * tokens * shape.vocabulary,
         buffers=buffers,
     )
 
@@ -187,25 +107,48 @@ def training(shape: Shape, layout: Layout, max_length: int) -> Need:
 def _with_adapters(shape: Shape, layout: Layout, tokens: int) -> Need:
     """Return the same where adapters alone are trained.
 
-    Matrices are kept in bfloat16 (``models/adapters.py``), embeddings in float32; where they are
-    the head too, that has a cast of its own.
+    Embeddings that are the head too have a cast of their own, as adapters do.
     """
-    embeddings = shape.vocabulary * shape.width
-    frozen = 2.0 * max(0, shape.params - embeddings) + 4.0 * embeddings
+    arithmetic = shape.arithmetic
     trained = 4.0 * shape.adapters
+    head = shape.vocabulary * shape.width if shape.params < TIED_BELOW else 0
     per_layer = tokens * shape.width
-    saved = shape.saved + ADAPTER_SAVED
+    saved = shape.saved + arithmetic.adapters
     activations = saved * per_layer * shape.layers
     if layout.checkpointing:
         activations = (RESIDUAL_BYTES * shape.layers + saved) * per_layer
     return Need(
-        weights=frozen + trained,
+        weights=shape.frozen,
         gradients=trained,
         optimizer=2 * trained,
-        casts=trained / 2 + (2.0 * embeddings if shape.params < TIED_BELOW else 0.0),
+        casts=arithmetic.cast * (shape.adapters + head),
         activations=activations,
-        logits=LOGIT_BYTES * tokens * shape.vocabulary,
+        logits=arithmetic.logits * tokens * shape.vocabulary,
         buffers=trained if layout.ranks > 1 else 0.0,
+    )
+
+
+def scoring(shape: Shape, micro_batch: int, max_length: int, *, logits: bool) -> Need:
+    """Return the bytes that one GPU holds while a model reads texts of ``max_length`` tokens.
+
+    It holds the whole model, and of one layer at a time what a training would keep of it.
+
+    Args:
+        shape: the model.
+        micro_batch: pairs in one forward.
+        max_length: tokens of a text.
+        logits: whether log-probabilities are read, and not rewards or features.
+    """
+    tokens = 2 * micro_batch * max_length
+    arithmetic = shape.arithmetic
+    return Need(
+        weights=shape.frozen,
+        gradients=0.0,
+        optimizer=0.0,
+        casts=arithmetic.cast * shape.params / shape.layers,
+        activations=(RESIDUAL_BYTES + shape.saved) * tokens * shape.width,
+        logits=arithmetic.scored * tokens * shape.vocabulary * logits,
+        buffers=0.0,
     )
 
 
@@ -226,6 +169,13 @@ def fits(shape: Shape, layout: Layout, max_length: int, gpu_bytes: float) -> boo
 
     ZeRO distributes weights only once they are on the GPU, so the whole of them must fit it too.
     """
-    usable = USABLE * gpu_bytes
     whole = 0.0 if shape.adapters else 4.0 * shape.params
-    return max(training(shape, layout, max_length).total, whole) <= usable
+    return max(training(shape, layout, max_length).total, whole) <= USABLE * gpu_bytes
+
+
+def holds(
+    shape: Shape, micro_batch: int, max_length: int, gpu_bytes: float, *, logits: bool
+) -> bool:
+    """Return whether a GPU of ``gpu_bytes`` can read texts with the model."""
+    need = scoring(shape, micro_batch, max_length, logits=logits)
+    return need.total <= USABLE * gpu_bytes

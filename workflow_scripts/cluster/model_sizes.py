@@ -6,13 +6,18 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workflow_scripts.cluster.shapes import Precision, Shape
 from workflow_scripts.config import paths
 from workflow_scripts.config.experiment import Config
+from workflow_scripts.config.models import Model
+from workflow_scripts.config.uses import Use
 from workflow_scripts.core import weight_files
 from workflow_scripts.core.errors import UserError
 
 CHANGES_NO_RESULT = "how much memory a training needs, whatever its result"
 
+ASSUMED_PARAMS = 1_500_000_000
+"""Weights of a model whose entry has no `params`, as long as none of its files are here."""
 _NAMES = {
     "width": ("hidden_size", "n_embd", "d_model"),
     "layers": ("num_hidden_layers", "n_layer", "num_layers"),
@@ -29,6 +34,49 @@ class Size(NamedTuple):
     width: int | None = None
     layers: int | None = None
     vocabulary: int | None = None
+
+
+def shape_of(config: Config, name: str, use: Use = "training") -> Shape:
+    """Return a model's numbers: from its entry or, where it leaves them out, from its files.
+
+    Args:
+        config: the whole configuration.
+        name: the model's.
+        use: what is done with it: LoRA's adapters are those of its trainings alone.
+    """
+    model, precision = config.models[name], precision_of(config, use)
+    if model.pretrain is not None:
+        architecture = model.pretrain.architecture
+        width, layers = architecture.width, architecture.layers
+        params = 16 * layers * width**2 + 2000 * width
+        shape = Shape.of(params, architecture.family, width, layers, precision=precision)
+    else:
+        read = size_of(config, name)
+        shape = Shape.of(
+            model.params or read.params or ASSUMED_PARAMS,
+            model.family or read.family,
+            model.width or read.width,
+            model.layers or read.layers,
+            read.vocabulary,
+            precision,
+        )
+    return _adapted(model, shape) if use == "training" else shape
+
+
+def precision_of(config: Config, use: Use) -> Precision:
+    """Return what matrix products are computed in on a GPU (``models/scorer.py:low_precision``).
+
+    Pretraining is this project's own, so that the authors' choices do not reach it.
+    """
+    asked = "fixed" if use == "pretraining" else config.compat.precision
+    return "bfloat16" if asked == "fixed" else "float32"
+
+
+def _adapted(model: Model, shape: Shape) -> Shape:
+    if model.lora is None:
+        return shape
+    targets = model.lora.targets
+    return shape.with_adapters(model.lora.r, None if targets is None else len(targets))
 
 
 def size_of(config: Config, model: str) -> Size:

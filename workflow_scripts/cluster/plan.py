@@ -10,13 +10,15 @@ from pathlib import Path
 
 from rich.table import Table
 
-from workflow_scripts.cluster import hardware, work
+from workflow_scripts.cluster import hardware, room, work
 from workflow_scripts.cluster.limits import Limits
+from workflow_scripts.cluster.model_sizes import precision_of
 from workflow_scripts.cluster.texts import BYTES_A_TOKEN, Texts
 from workflow_scripts.cluster.work import Work
 from workflow_scripts.config import matrix, paths
 from workflow_scripts.config.data import SETS
 from workflow_scripts.config.experiment import KEPT, Config
+from workflow_scripts.config.uses import Use
 from workflow_scripts.core.errors import UserError, last_line
 from workflow_scripts.core.files import read_json
 
@@ -102,40 +104,41 @@ def planned(
     records = {path: item for path, item in found.items() if item.trains and not pending[path]}
     rates = _measured_rates(records)
     works = [
-        replace(item, seconds=rates[item.model] * item.tokens / max(1, item.gpus))
-        if item.trains and item.model in rates
+        replace(item, seconds=rates[item.model, item.use] * item.tokens / max(1, item.gpus))
+        if item.trains and (item.model, item.use) in rates
         else item
         for item in works
     ]
-    return WorkflowPlan(works, set(rates), len(records), _disk(config, pending, works), texts)
+    measured = {model for model, _ in rates}
+    return WorkflowPlan(works, measured, len(records), _disk(config, pending, works), texts)
 
 
-def _measured_rates(records: Mapping[str, Work]) -> dict[str, float]:
-    """Return GPU-seconds a token of each model's finished trainings.
+def _measured_rates(records: Mapping[str, Work]) -> dict[tuple[str, Use], float]:
+    """Return GPU-seconds a token of each model's finished trainings, by what was done with it.
 
     Tokens are those that the estimate counts, so that the rate carries over to trainings that are
-    counted likewise.
+    counted likewise; a linear probe's head takes seconds where the whole model takes hours.
     """
-    seconds: dict[str, float] = defaultdict(float)
-    tokens: dict[str, float] = defaultdict(float)
+    seconds: dict[tuple[str, Use], float] = defaultdict(float)
+    tokens: dict[tuple[str, Use], float] = defaultdict(float)
     for path, item in records.items():
         record = read_json(path)
-        seconds[item.model] += record["seconds"] * record["ranks"]
-        tokens[item.model] += item.tokens
-    return {model: seconds[model] / tokens[model] for model in seconds}
+        seconds[item.model, item.use] += record["seconds"] * record["ranks"]
+        tokens[item.model, item.use] += item.tokens
+    return {kind: seconds[kind] / tokens[kind] for kind in seconds}
 
 
 def _disk(config: Config, pending: Mapping[str, bool], works: Iterable[Work]) -> int:
     """Return the bytes that stay: kept checkpoints and base models."""
     kept = sum(
-        work.checkpoint_bytes(config, item.model)
+        room.checkpoint_bytes(config, item.model, item.use)
         for item in works
         if item.trains and _is_kept(config, item.folder)
     )
     places = (paths.parse(path) for path, now in pending.items() if now)
     names = (place.fields["model"] for place in places if place.template == paths.MODEL)
     fetched = (name for name in names if config.models[name].pretrain is None)
-    return kept + sum(work.base_model_bytes(config, name) for name in fetched)
+    return kept + sum(room.base_model_bytes(config, name) for name in fetched)
 
 
 def _is_kept(config: Config, folder: str) -> bool:
@@ -173,12 +176,11 @@ def table(config: Config, plan: WorkflowPlan, limits: Limits | None) -> Table:
         trainings = [item for item in works if item.trains]
         if not works:
             continue
-        gpus = max(item.gpus for item in works)
-        request = hardware.request(config, model, tokens=1)
-        partition = limits.partition(model, request, longest[model]) if limits else "-"
+        most = max((item.asked for item in works), key=lambda asked: asked.gpu)
+        partition = limits.partition(model, most, longest[model]) if limits else "-"
         shown.add_row(
             model,
-            f"{gpus} x {request.gpu_model}" if gpus else "none",
+            f"{most.gpu} x {most.gpu_model}" if most.gpu else "none",
             partition,
             f"{len(trainings):,}",
             f"{gpu_hours(works):,.1f}",
@@ -207,14 +209,15 @@ def notes(config: Config, plan: WorkflowPlan) -> Iterator[str]:
     )
     yield f"Slurm jobs: {len(folders):,}. Finished trainings: {plan.finished:,}."
     yield f"Disk: {plan.bytes / GB:,.1f} GB of checkpoints and base models."
-    states = [work.state_bytes(config, item.model) for item in plan.trainings]
+    states = [room.state_bytes(config, item.model, item.use) for item in plan.trainings]
     where = config.execution.states or paths.STATES
     yield f"States: up to {max(states, default=0) / GB:,.1f} GB a training that runs, in {where}."
     yield from _lengths(config, plan)
     if not plan.measured:
         yield (
-            f"GPU-hours are estimates from parameters and the tokens of texts, at "
-            f"{hardware.UTILISATION:.0%} of each GPU's peak, until a model has finished trainings."
+            "GPU-hours are estimates from parameters and the tokens of texts, at "
+            f"{hardware.UTILISATION:.0%} of each GPU's {precision_of(config, 'training')} peak, "
+            "until a model has finished trainings."
         )
 
 

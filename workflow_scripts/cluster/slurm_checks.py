@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflow_scripts.cluster import hardware
 from workflow_scripts.cluster.findings import Finding, run_slurm
+from workflow_scripts.cluster.hardware import Request
 from workflow_scripts.cluster.limits import Limits
 from workflow_scripts.cluster.plan import longest_jobs
-from workflow_scripts.cluster.work import Work
+from workflow_scripts.cluster.work import Costs, Work
 from workflow_scripts.config import paths
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.core.errors import UserError, last_line
@@ -40,41 +40,40 @@ class Demand:
         slurm_type: what Slurm calls it.
         gpus: GPUs over all nodes.
         nodes: machines.
-        models: the minutes of the longest job of each model that is trained so.
+        models: by model, what a job asks for, and the minutes of the model's longest.
     """
 
     gpu_model: str
     slurm_type: str
     gpus: int
     nodes: int
-    models: dict[str, int]
+    models: dict[str, tuple[Request, int]]
 
-    def partitions(self, config: Config, limits: Limits) -> dict[str, str | UserError]:
+    def partitions(self, limits: Limits) -> dict[str, str | UserError]:
         """Return by model the partition in which it is trained, or why there is none."""
         found: dict[str, str | UserError] = {}
-        for model, minutes in self.models.items():
-            request = hardware.request(config, model, tokens=1)
+        for model, (asked, minutes) in self.models.items():
             try:
-                found[model] = limits.partition(model, request, minutes)
+                found[model] = limits.partition(model, asked, minutes)
             except UserError as error:
                 found[model] = error
         return found
 
 
 def demands(config: Config, works: Iterable[Work]) -> list[Demand]:
-    """Return what the trainings of the matrix ask for, without repetitions.
+    """Return what the trainings of the matrix, and the readings of probes, ask for, once each.
 
     Args:
         config: the whole configuration.
         works: what would run now.
     """
     longest = longest_jobs(works)
-    wanted: dict[tuple[str, str, int, int], dict[str, int]] = {}
-    for name in config.matrix.trained_models:
-        request = hardware.request(config, name, tokens=1)
-        if request.gpu:
-            key = (request.gpu_model, request.slurm_type, request.gpu, request.nodes)
-            wanted.setdefault(key, {})[name] = longest.get(name, 0)
+    wanted: dict[tuple[str, str, int, int], dict[str, tuple[Request, int]]] = {}
+    for name, asked in Costs(config).kinds():
+        if asked.gpu:
+            key = (asked.gpu_model, asked.slurm_type, asked.gpu, asked.nodes)
+            # What is done first asks for the most memory: a model that is trained may be read, too.
+            wanted.setdefault(key, {}).setdefault(name, (asked, longest.get(name, 0)))
     return [Demand(*key, models) for key, models in sorted(wanted.items())]
 
 
@@ -93,7 +92,7 @@ def partition_findings(config: Config, works: Iterable[Work], limits: Limits) ->
         if demand.nodes > 1:
             check += f" on {demand.nodes} nodes"
         by_partition: dict[str, list[str]] = {}
-        for model, partition in demand.partitions(config, limits).items():
+        for model, partition in demand.partitions(limits).items():
             if isinstance(partition, UserError):
                 found, _, fix = str(partition).partition("; ")
                 yield Finding(check, found, fix)
@@ -170,7 +169,7 @@ def node_findings(
     """Write into results/ from a node of each partition in use, and have torch count its GPUs."""
     in_use = {}
     for demand in demands(config, works):
-        for partition in demand.partitions(config, limits).values():
+        for partition in demand.partitions(limits).values():
             if isinstance(partition, str):
                 in_use[partition, demand.slurm_type] = None
     Path(paths.RESULTS).mkdir(exist_ok=True)

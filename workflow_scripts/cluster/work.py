@@ -1,80 +1,25 @@
 """What each file under results/ costs to make: jobs ask for it, and ``plan`` adds it up.
 
-One table says which model a job uses and how many tokens it goes through, for the job's own
-resources and for the plan alike.
+A job's own resources and the plan are of the same numbers (``cluster/jobs.py``).
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
-from workflow_scripts.cluster import attempts, hardware, tokens
+from workflow_scripts.cluster import attempts, hardware
 from workflow_scripts.cluster.hardware import NO_GROWTH, Growth, Request
+from workflow_scripts.cluster.jobs import JOBS, Job
 from workflow_scripts.cluster.limits import Limits, Parts
 from workflow_scripts.cluster.texts import Texts
-from workflow_scripts.cluster.tokens import Fields, Tokens
-from workflow_scripts.config import matrix, paths
+from workflow_scripts.cluster.tokens import Fields
+from workflow_scripts.config import matrix, paths, uses
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.matrix import Cell
+from workflow_scripts.config.uses import Use
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.students.chains import supervisor
-
-STORED_BYTES = {"float32": 4, "bfloat16": 2}
-"""Of each weight of a checkpoint, by `checkpoint_dtype`."""
-TRAINED_BYTES = 4
-"""Of each weight that is trained, of each of Adam's moments, and of base models: float32."""
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A kind of job that needs a GPU.
-
-    Attributes:
-        model: the field of its path that names its model.
-        tokens: counts the tokens that it goes through.
-        folder: the template of the training's folder, also for what is read off it.
-        trains: whether it is the training itself.
-    """
-
-    model: str
-    tokens: Tokens
-    folder: str
-    trains: bool = False
-
-    @property
-    def kind(self) -> str:
-        """The folder below ``results/`` that its training is in."""
-        return self.folder.split("/")[1]
-
-
-JOBS = {
-    f"{paths.PRETRAINING}/train.json": _Job("model", tokens.pretrain, paths.PRETRAINING, True),
-    f"{paths.SFT}/train.json": _Job("model", tokens.sft, paths.SFT, True),
-    f"{paths.GROUND_TRUTH}/train.json": _Job(
-        "model", tokens.ground_truth, paths.GROUND_TRUTH, True
-    ),
-    f"{paths.STUDENT_SFT}/train.json": _Job("strong", tokens.student_sft, paths.STUDENT_SFT, True),
-    f"{paths.WEAK_TO_STRONG}/train.json": _Job(
-        "strong", tokens.weak_to_strong, paths.WEAK_TO_STRONG, True
-    ),
-    paths.FEATURES: _Job("model", tokens.features, paths.FEATURES.removesuffix(".parquet")),
-    paths.SFT_REFERENCE: _Job("model", tokens.scoring("gt", "weak", "test"), paths.SFT),
-    paths.STUDENT_REFERENCE: _Job("strong", tokens.student_reference, paths.STUDENT_SFT),
-    paths.LABELLING_REFERENCE: _Job("strong", tokens.labelled_by_student, paths.STUDENT_SFT),
-    paths.CEILING_PREDICTIONS: _Job("model", tokens.scoring("test"), paths.GROUND_TRUTH),
-    paths.STUDENT_PREDICTIONS: _Job("strong", tokens.scoring("test"), paths.WEAK_TO_STRONG),
-    paths.WEAK_LABELS: _Job("model", tokens.scoring("weak"), paths.GROUND_TRUTH),
-    paths.STUDENT_LABELS: _Job(
-        "strong",
-        tokens.labelled_by_student,
-        paths.filled(paths.WEAK_TO_STRONG, conflict="none"),
-    ),
-}
-"""Every job that needs a GPU, by the template of its output.
-
-Of a training's several outputs its record, ``train.json``, stands for it.
-"""
 
 
 @dataclass(frozen=True)
@@ -84,20 +29,30 @@ class Work:
     Attributes:
         folder: the training's folder, also for what is read off it.
         model: the model's name.
+        use: what is done with the model.
         trains: whether it is the training itself.
         tokens: tokens gone through.
-        gpus: GPUs that work at once.
         seconds: how long that is estimated to take.
-        minutes: the time limit that it asks for.
+        asked: what its job asks for.
     """
 
     folder: str
     model: str
+    use: Use
     trains: bool
     tokens: int
-    gpus: int
     seconds: float
-    minutes: int
+    asked: Request
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that work at once."""
+        return self.asked.gpu
+
+    @property
+    def minutes(self) -> int:
+        """The time limit that its job asks for."""
+        return self.asked.runtime_min
 
 
 class Costs:
@@ -121,6 +76,7 @@ class Costs:
         self._training = cache(self._training_request)
         self._readout = cache(self._readout_request)
         self._scoring = cache(self._scoring_request)
+        self._seconds = cache(self._estimated_seconds)
 
     def request(self, output: str, fields: Fields, attempt: int = 1) -> Request:
         """Return what the job that makes an output asks for.
@@ -145,20 +101,32 @@ class Costs:
             fields[job.model], asked, grown, self._parts(job, fields), trains=job.trains
         )
 
-    def check(self, models: Iterable[str]) -> None:
-        """Check that what trains each of ``models``, or reads it, fits some GPU, and a partition.
+    def check(self, asked: Mapping[str, Iterable[Use]]) -> None:
+        """Check that what is done with each model fits some GPU, and a partition.
 
-        Found out before anything runs, and not when a model's first training is to begin.
+        Found out before anything runs, and not when a model's first job is to begin.
+
+        Args:
+            asked: by model, what is done with it.
 
         Raises:
-            UserError: if one fits none, with the key to change.
+            UserError: if something fits none, with the key to change.
         """
-        scenarios = self._config.matrix.all_scenarios
-        is_read = all(self._trains_head_alone({"scenario": name}) for name in scenarios)
-        for model in models:
-            asked = (self._scoring if is_read else self._training)(model, 1, NO_GROWTH)
-            if self._limits is not None:
-                self._limits.check(model, asked)
+        for model, of_model in asked.items():
+            for use in of_model:
+                request = self._first(use, model)
+                if self._limits is not None:
+                    self._limits.check(model, request)
+
+    def kinds(self) -> Iterator[tuple[str, Request]]:
+        """Yield each model of the cells with a request for each thing that is done with it.
+
+        Raises:
+            UserError: if one fits none of the GPUs.
+        """
+        for model, of_model in uses.of_cells(self._config).items():
+            for use in of_model:
+                yield model, self._first(use, model)
 
     def resources(self) -> set[str]:
         """Return the names of the resources that jobs of some model have.
@@ -167,28 +135,40 @@ class Costs:
         """
         names: set[str] = set()
         for model in self._config.models:
-            try:
-                asked = self._training(model, 1, NO_GROWTH).resources
-            except UserError:
-                asked = dict.fromkeys(("gpu_model", "gres", "nodes", "mpi", "tasks_per_node"), 1)
-            names |= {name for name, value in asked.items() if value is not None}
+            for use in uses.with_pretraining(self._config, model, {"training", "probe"}):
+                try:
+                    asked = self._first(use, model).resources
+                except UserError:
+                    asked = dict.fromkeys(
+                        ("gpu_model", "gres", "nodes", "mpi", "tasks_per_node"), 1
+                    )
+                names |= {name for name, value in asked.items() if value is not None}
         return names
 
+    def _first(self, use: Use, model: str) -> Request:
+        """Return the least that a job asks for: all but its time, which depends on its texts."""
+        if use == "probe":
+            return self._scoring(model, 1, NO_GROWTH)
+        return self._training(model, 1, NO_GROWTH, use)
+
     def _asked(self, output: str, fields: Fields, growth: Growth) -> Request:
-        job = JOBS[output]
+        job, use = JOBS[output], self._use(output, fields)
         model, count = fields[job.model], job.tokens(self._longest, fields)
-        if output == paths.FEATURES or self._trains_head_alone(fields):
+        if use == "probe":
             return self._scoring(model, count, growth)
         if not job.trains:
             return self._readout(model, count, growth)
-        request = self._training(model, count, growth)
-        return (
-            self._of_sequences(request, model, growth)
-            if job.folder == paths.PRETRAINING
-            else request
-        )
+        request = self._training(model, count, growth, use)
+        return request if use == "training" else self._of_sequences(request, model, growth)
 
-    def _parts(self, job: _Job, fields: Fields) -> Parts:
+    def _use(self, output: str, fields: Fields) -> Use:
+        if JOBS[output].folder == paths.PRETRAINING:
+            return "pretraining"
+        if output == paths.FEATURES:
+            return "probe"
+        return uses.of_scenario(self._config, fields.get("scenario", ""))
+
+    def _parts(self, job: Job, fields: Fields) -> Parts:
         """Return the minutes of a job's training and of all that may be read off its model."""
         minutes = {True: 0, False: 0}
         # Labels are read off the student without a conflict, so their path names none.
@@ -210,22 +190,21 @@ class Costs:
         job = JOBS[template]
         model, count = fields[job.model], job.tokens(self._texts, fields)
         request = self.request(template, fields)
-        if job.trains and not self._trains_head_alone(fields):
-            seconds = hardware.training_seconds(self._config, model, count)
-        else:
-            seconds = hardware.scoring_seconds(self._config, model, count) / request.ranks
+        use = self._use(template, fields)
+        trains_all = job.trains and use != "probe"
+        seconds = self._seconds(model, count, use, trains_all)
         return Work(
             folder=job.folder.format(**fields),
             model=model,
+            use=use,
             trains=job.trains,
             tokens=count,
-            gpus=request.gpu,
-            seconds=seconds,
-            minutes=request.runtime_min,
+            seconds=seconds if trains_all else seconds / request.ranks,
+            asked=request,
         )
 
-    def _training_request(self, model: str, count: int, growth: Growth) -> Request:
-        return hardware.request(self._config, model, tokens=count, growth=growth)
+    def _training_request(self, model: str, count: int, growth: Growth, use: Use) -> Request:
+        return hardware.request(self._config, model, tokens=count, growth=growth, use=use)
 
     def _readout_request(self, model: str, count: int, growth: Growth) -> Request:
         return hardware.readout(self._config, model, tokens=count, growth=growth)
@@ -233,10 +212,10 @@ class Costs:
     def _scoring_request(self, model: str, count: int, growth: Growth) -> Request:
         return hardware.scoring(self._config, model, tokens=count, growth=growth)
 
-    def _trains_head_alone(self, fields: Fields) -> bool:
-        """Return whether features that were read once are trained on: no more than reading."""
-        scenario = self._config.scenarios.get(fields.get("scenario", ""))
-        return scenario is not None and scenario.trains_head_alone
+    def _estimated_seconds(self, model: str, count: int, use: Use, trains_all: bool) -> float:
+        """Return how long a training takes, or how long all GPUs together take to read texts."""
+        estimate = hardware.training_seconds if trains_all else hardware.scoring_seconds
+        return estimate(self._config, model, count, use)
 
     def _of_sequences(self, request: Request, model: str, growth: Growth) -> Request:
         """Return a pretraining's request: its batch is its own, all of it at once at first."""
@@ -258,26 +237,6 @@ def trainings_of(config: Config, cell: Cell) -> Iterator[str]:
             yield paths.SFT.format(**fields)
         yield paths.GROUND_TRUTH.format(**fields)
     yield from _student(config, cell)
-
-
-def checkpoint_bytes(config: Config, model: str) -> int:
-    """Return the size of a model's checkpoint: of adapters, theirs alone."""
-    return STORED_BYTES[config.checkpoint_dtype] * _trained_weights(config, model)
-
-
-def state_bytes(config: Config, model: str) -> int:
-    """Return the size of the state of a model's training: its weights and Adam's two moments."""
-    return 3 * TRAINED_BYTES * _trained_weights(config, model)
-
-
-def base_model_bytes(config: Config, model: str) -> int:
-    """Return the size of a base model."""
-    return TRAINED_BYTES * hardware.shape_of(config, model).params
-
-
-def _trained_weights(config: Config, model: str) -> int:
-    shape = hardware.shape_of(config, model)
-    return shape.adapters or shape.params
 
 
 def copies(config: Config, cells: Iterable[Cell], folders: set[str]) -> dict[str, int]:

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from workflow_scripts.config import matrix, paths
+from workflow_scripts.config import matrix, paths, uses
 from workflow_scripts.config.data import SETS
 from workflow_scripts.config.experiment import Config
 from workflow_scripts.config.messages import nearest
+from workflow_scripts.config.uses import Use
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.methods.conflicts.registry import SFT_CONFLICTS
 
@@ -35,20 +36,25 @@ def check(asked: Iterable[str], rules: Mapping[str, str], config: Config) -> Non
             raise UserError(f"{name}: neither a rule nor a result{nearest(name, whole)}")
 
 
-def trained(asked: Iterable[str], config: Config) -> list[str]:
-    """Return the models that may be trained for what was asked for; nothing asks for all.
+def uses_of(asked: Iterable[str], config: Config) -> dict[str, list[Use]]:
+    """Return what may be done with models for what was asked for; nothing asks for all.
 
     Raises:
         UserError: if no rule makes one of the files.
     """
-    names = set()
+    found: dict[str, set[Use]] = {}
     for name in asked or ("all",):
         if not name.startswith(f"{paths.RESULTS}/") or name.startswith(f"{paths.REPORT}/"):
-            return config.matrix.trained_models
+            return uses.of_cells(config)
         place = _place(name)
         if place is not None and place.template != paths.MODEL:
-            names |= {place.fields[field] for field in _MODELS if field in place.fields}
-    return sorted(names & config.models.keys())
+            probes = place.template == paths.FEATURES
+            scenario = place.fields.get("scenario", "")
+            use = "probe" if probes else uses.of_scenario(config, scenario)
+            for field in _MODELS:
+                if place.fields.get(field) in config.models:
+                    found.setdefault(place.fields[field], set()).add(use)
+    return {model: uses.with_pretraining(config, model, found[model]) for model in sorted(found)}
 
 
 def _check_rule(rule: str, template: str, config: Config) -> None:

@@ -163,12 +163,15 @@ EXECUTION_KNOBS = frozenset({"width", "layers", "gpu_model", "gpus", "nodes", "z
 
 
 class Gpu(Settings):
-    """A GPU model: its memory (10^9 bytes), dense bfloat16 peak (10^12/s), and GPUs in a node."""
+    """A GPU model: its memory (10^9 bytes), its dense peaks (10^12/s), and GPUs in a node."""
 
     memory_gb: Annotated[float, Field(ge=1, le=10_000)]
     """Memory in 10^9 bytes."""
     bf16_tflops: Annotated[float, Field(ge=0.001, le=1e6)]
     """Dense bfloat16 peak, in 10^12 operations a second."""
+    fp32_tflops: Annotated[float, Field(ge=0.001, le=1e6)] | None = None
+    """Float32 peak without tensor cores (no TF32), in 10^12 operations a second, for
+    `compat.precision: reference`; a sixteenth of `bf16_tflops` if left out."""
     per_node: Count
     """GPUs in a node."""
     slurm_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]*$")] | None = None
