@@ -9,6 +9,7 @@ import pytest
 
 from tests.shared import joblog
 from tests.shared.joblog import Job
+from tests.shared.warm_process import Warm
 from tests.shared.workflows import ROOT, TINY, snakemake
 from workflow_scripts.cluster import hardware, local_checks, plan, work
 from workflow_scripts.config import experiment, matrix, paths
@@ -276,13 +277,15 @@ def test_a_training_on_several_nodes_is_refused_in_containers_which_have_no_srun
 
 
 @pytest.mark.slow
-def test_on_one_machine_as_many_trainings_run_at_once_as_there_are_gpus(tmp_path: Path):
+def test_on_one_machine_as_many_trainings_run_at_once_as_there_are_gpus(
+    tmp_path: Path, warm_process: Warm
+):
     """On this machine the GPUs are numbers alone: what runs on them runs on the CPU."""
     models = ("results/models/small", "results/models/middle", "--cores", "4")
     ran = snakemake(
         tmp_path,
-        *(*models, *TINY, "--config", "execution={warm_start: true}"),
-        environment={"CUDA_VISIBLE_DEVICES": "5"},
+        *(*models, *TINY),
+        environment={"CUDA_VISIBLE_DEVICES": "5"} | warm_process.variable,
     )
     assert ran.returncode == 0, ran.stderr
     began_and_ended = re.findall(r"(?:Pretrain|is done: Pretrain) (\w+)", ran.stderr)

@@ -342,7 +342,7 @@ def test_another_version_of_a_library_is_told_of_and_reruns_nothing(copied: Path
 def test_another_parallelism_from_nothing_gives_the_same_bytes(
     finished: Path, tmp_path: Path, warm_process: Warm
 ):
-    given = ("--cores", "1", "--config", "matrix={scenarios: [dpo]}")
+    given = ("--cores", "1", "--config", "matrix={scenarios: [dpo]}", "--until", "probe")
     joblog.run(tmp_path, *TINY, *given, environment=warm_process.variable)
     alone, beside = contents(tmp_path), contents(finished)
     measured = [path for path in alone if re.search(r"predictions\.parquet$|^probes/", path)]
