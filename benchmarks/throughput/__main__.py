@@ -124,7 +124,10 @@ def _arguments() -> argparse.Namespace:
         default="wall",
         help="cpu: pairs a second of CPU time, for machines that others use too; one thread then",
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.authors and not (args.authors / "weak-to-strong").is_dir():
+        parser.error(f"--authors {args.authors}: has no folder weak-to-strong; give the top folder")
+    return args
 
 
 def _contestants(folder: Path) -> list[Contestant]:

@@ -24,7 +24,7 @@ def check_gpus(config: Config, visible: int) -> None:
     Raises:
         UserError: naming one that is, or that fits no GPU of `hardware`, and the key to change.
     """
-    for model, asked in Costs(config).kinds():
+    for model, _, asked in Costs(config).kinds():
         if asked.gpu > visible:
             raise UserError(
                 f"models.{model}: its trainings ask for {asked.gpu} GPUs, and {_count(visible)} "
@@ -39,7 +39,7 @@ def check_containers(config: Config) -> None:
     Raises:
         UserError: if one has, naming the model, or if a model fits no GPU of `hardware`.
     """
-    for name, asked in Costs(config).kinds():
+    for name, _, asked in Costs(config).kinds():
         if asked.nodes > 1:
             raise UserError(
                 f"models.{name}.nodes: {asked.nodes}: a container starts ranks on its node alone; "

@@ -31,14 +31,15 @@ class WorkflowPlan:
 
     Attributes:
         works: every training and reading, with its seconds.
-        measured: models whose seconds come from records of finished trainings.
+        measured: models, and what is done with them, whose seconds come from records of finished
+            trainings.
         finished: number of finished trainings.
         bytes: what the checkpoints and base models will take on disk.
         texts: how long the texts are.
     """
 
     works: list[Work]
-    measured: set[str]
+    measured: set[tuple[str, Use]]
     finished: int
     bytes: int
     texts: Texts
@@ -109,8 +110,7 @@ def planned(
         else item
         for item in works
     ]
-    measured = {model for model, _ in rates}
-    return WorkflowPlan(works, measured, len(records), _disk(config, pending, works), texts)
+    return WorkflowPlan(works, set(rates), len(records), _disk(config, pending, works), texts)
 
 
 def _measured_rates(records: Mapping[str, Work]) -> dict[tuple[str, Use], float]:
@@ -152,19 +152,22 @@ def gpu_hours(works: Iterable[Work]) -> float:
     return sum(item.seconds * max(1, item.gpus) for item in works) / 3600
 
 
-def longest_jobs(works: Iterable[Work]) -> dict[str, int]:
-    """Return by model the minutes that its longest job asks for: a training and its readouts."""
-    minutes: dict[tuple[str, str], int] = defaultdict(int)
+def longest_jobs(works: Iterable[Work]) -> dict[tuple[str, Use], int]:
+    """Return the minutes of the longest job, a training and its readouts, of each model and use."""
+    minutes: dict[tuple[str, Use, str], int] = defaultdict(int)
     for item in works:
-        minutes[item.model, item.folder] += item.minutes
-    longest: dict[str, int] = {}
-    for (model, _), limit in minutes.items():
-        longest[model] = max(limit, longest.get(model, 0))
+        minutes[item.model, item.use, item.folder] += item.minutes
+    longest: dict[tuple[str, Use], int] = {}
+    for (model, use, _), limit in minutes.items():
+        longest[model, use] = max(limit, longest.get((model, use), 0))
     return longest
 
 
 def table(config: Config, plan: WorkflowPlan, limits: Limits | None) -> Table:
-    """Return a row a model: its GPUs, its partition, its trainings and GPU-hours."""
+    """Return a row a model: its GPUs, its partition, its trainings and GPU-hours.
+
+    A model's linear probes have a row of their own, since they have GPUs of their own.
+    """
     shown = Table(title="What would run now", title_justify="left")
     for column in ("model", "GPUs", "partition"):
         shown.add_column(column)
@@ -172,24 +175,38 @@ def table(config: Config, plan: WorkflowPlan, limits: Limits | None) -> Table:
         shown.add_column(column, justify="right")
     longest = longest_jobs(plan.works)
     for model in config.models:
-        works = [item for item in plan.works if item.model == model]
-        trainings = [item for item in works if item.trains]
-        if not works:
-            continue
-        most = max((item.asked for item in works), key=lambda asked: asked.gpu)
-        partition = limits.partition(model, most, longest[model]) if limits else "-"
-        shown.add_row(
-            model,
-            f"{most.gpu} x {most.gpu_model}" if most.gpu else "none",
-            partition,
-            f"{len(trainings):,}",
-            f"{gpu_hours(works):,.1f}",
-            "records" if model in plan.measured else "parameters",
-        )
+        of_model = [item for item in plan.works if item.model == model]
+        for probes in (False, True):
+            works = [item for item in of_model if (item.use == "probe") == probes]
+            if not works:
+                continue
+            most, minutes = max(
+                ((item.asked, longest[model, item.use]) for item in works),
+                key=lambda job: (job[0].gpu, job[1], job[0].mem_mb),
+            )
+            shown.add_row(
+                f"{model} (probe)" if probes else model,
+                f"{most.gpu} x {most.gpu_model}" if most.gpu else "none",
+                limits.partition(model, most, minutes) if limits else "-",
+                f"{sum(item.trains for item in works):,}",
+                f"{gpu_hours(works):,.1f}",
+                "records" if _by_records(plan, works) else "parameters",
+            )
     shown.add_section()
     everything = f"{gpu_hours(plan.works):,.1f}"
     shown.add_row("all", "", "", f"{len(plan.trainings):,}", everything, "")
     return shown
+
+
+def _by_records(plan: WorkflowPlan, works: Iterable[Work]) -> bool:
+    """Return whether finished trainings say how long works take.
+
+    The record of a probe's head says nothing of the hours in which its model is read.
+    """
+    return all(
+        (item.model, item.use) in plan.measured and (item.trains or item.use != "probe")
+        for item in works
+    )
 
 
 def notes(config: Config, plan: WorkflowPlan) -> Iterator[str]:

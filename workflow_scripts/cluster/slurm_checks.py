@@ -16,6 +16,7 @@ from workflow_scripts.cluster.plan import longest_jobs
 from workflow_scripts.cluster.work import Costs, Work
 from workflow_scripts.config import paths
 from workflow_scripts.config.experiment import Config
+from workflow_scripts.config.uses import Use
 from workflow_scripts.core.errors import UserError, last_line
 
 if TYPE_CHECKING:
@@ -40,23 +41,23 @@ class Demand:
         slurm_type: what Slurm calls it.
         gpus: GPUs over all nodes.
         nodes: machines.
-        models: by model, what a job asks for, and the minutes of the model's longest.
+        models: by model and use, what a job asks for, and the minutes of the longest.
     """
 
     gpu_model: str
     slurm_type: str
     gpus: int
     nodes: int
-    models: dict[str, tuple[Request, int]]
+    models: dict[tuple[str, Use], tuple[Request, int]]
 
-    def partitions(self, limits: Limits) -> dict[str, str | UserError]:
-        """Return by model the partition in which it is trained, or why there is none."""
-        found: dict[str, str | UserError] = {}
-        for model, (asked, minutes) in self.models.items():
+    def partitions(self, limits: Limits) -> dict[tuple[str, Use], str | UserError]:
+        """Return by model and use the partition of the longest job, or why there is none."""
+        found: dict[tuple[str, Use], str | UserError] = {}
+        for (model, use), (asked, minutes) in self.models.items():
             try:
-                found[model] = limits.partition(model, asked, minutes)
+                found[model, use] = limits.partition(model, asked, minutes)
             except UserError as error:
-                found[model] = error
+                found[model, use] = error
         return found
 
 
@@ -68,12 +69,12 @@ def demands(config: Config, works: Iterable[Work]) -> list[Demand]:
         works: what would run now.
     """
     longest = longest_jobs(works)
-    wanted: dict[tuple[str, str, int, int], dict[str, tuple[Request, int]]] = {}
-    for name, asked in Costs(config).kinds():
+    wanted: dict[tuple[str, str, int, int], dict[tuple[str, Use], tuple[Request, int]]] = {}
+    for name, use, asked in Costs(config).kinds():
         if asked.gpu:
             key = (asked.gpu_model, asked.slurm_type, asked.gpu, asked.nodes)
-            # What is done first asks for the most memory: a model that is trained may be read, too.
-            wanted.setdefault(key, {}).setdefault(name, (asked, longest.get(name, 0)))
+            # Each use counts: on the same GPUs one may ask for more memory, another for more time.
+            wanted.setdefault(key, {})[name, use] = (asked, longest.get((name, use), 0))
     return [Demand(*key, models) for key, models in sorted(wanted.items())]
 
 
@@ -91,13 +92,15 @@ def partition_findings(config: Config, works: Iterable[Work], limits: Limits) ->
         check = f"{demand.gpus} x {demand.gpu_model}"
         if demand.nodes > 1:
             check += f" on {demand.nodes} nodes"
-        by_partition: dict[str, list[str]] = {}
-        for model, partition in demand.partitions(limits).items():
+        by_partition: dict[str, dict[str, None]] = {}
+        refused: dict[Finding, None] = {}
+        for (model, _), partition in demand.partitions(limits).items():
             if isinstance(partition, UserError):
                 found, _, fix = str(partition).partition("; ")
-                yield Finding(check, found, fix)
+                refused[Finding(check, found, fix)] = None
             else:
-                by_partition.setdefault(partition, []).append(model)
+                by_partition.setdefault(partition, {})[model] = None
+        yield from refused
         for name, of_model in by_partition.items():
             yield _demand_finding(demand, check, name, ", ".join(of_model), present)
 

@@ -118,15 +118,15 @@ class Costs:
                 if self._limits is not None:
                     self._limits.check(model, request)
 
-    def kinds(self) -> Iterator[tuple[str, Request]]:
-        """Yield each model of the cells with a request for each thing that is done with it.
+    def kinds(self) -> Iterator[tuple[str, Use, Request]]:
+        """Yield each model of the cells with each thing that is done with it, and its request.
 
         Raises:
             UserError: if one fits none of the GPUs.
         """
         for model, of_model in uses.of_cells(self._config).items():
             for use in of_model:
-                yield model, self._first(use, model)
+                yield model, use, self._first(use, model)
 
     def resources(self) -> set[str]:
         """Return the names of the resources that jobs of some model have.

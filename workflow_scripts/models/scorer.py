@@ -148,8 +148,9 @@ class PairScorer(nn.Module):
         hidden = self._backbone(
             rows.input_ids.flatten()[taken][None],
             position_ids=rows.position_ids.flatten()[taken][None],
-            # With a mask of this shape transformers makes none of its own; `Apart` has them.
-            attention_mask=torch.zeros(1, 1, 1, 1),
+            # With a mask of this shape transformers makes none of its own. It is no number, so that
+            # a family that lost `rows_apart` on the way would be seen to have.
+            attention_mask=torch.full((1, 1, 1, 1), torch.nan),
             rows_apart=rows_apart,
         )
         return hidden, places.view_as(rows.part)
