@@ -22,9 +22,9 @@ from benchmarks.gpu import checks, texts
 from benchmarks.throughput import __main__ as throughput
 from benchmarks.throughput import workload
 from workflow_scripts.cluster import memory
+from workflow_scripts.core.kernels import KERNELS
 
 SIZES = ["gpt2", "gpt2-xl", "opt-6.7b", "mistral-7b"]
-ATTENTION = ("dense", "flex")
 OURS = throughput.Contestant("ours", [sys.executable, "-m", "benchmarks.throughput.ours"])
 COLUMNS = {
     "model": "---",
@@ -72,9 +72,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--scenarios", nargs="+", choices=workload.OBJECTIVES, default=list(workload.OBJECTIVES)
     )
-    kernels = ATTENTION if torch.cuda.is_available() else ATTENTION[:1]
+    kernels = KERNELS if torch.cuda.is_available() else KERNELS[:1]
     parser.add_argument(
-        "--attention", nargs="+", choices=ATTENTION, default=list(kernels), help="kernels"
+        "--attention", nargs="+", choices=KERNELS, default=list(kernels), help="kernels"
     )
     parser.add_argument("--steps", type=int, default=12, help="of a training, the first untimed")
     parser.add_argument("--micro-batch", type=int, default=8, help="pairs in one forward")

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from transformers import TrainerCallback, trainer
 
 from benchmarks.throughput import __main__ as throughput
 from benchmarks.throughput import ours
+from workflow_scripts.core.kernels import Kernel
 from workflow_scripts.data.pairs import read_pairs
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.scenarios.registry import scenario_class
@@ -46,9 +47,7 @@ def waits_per_step(given: Mapping[str, Any], folder: Path) -> float | None:
     return throughput.measured(counter, dict(given), folder)["waits"]
 
 
-def margins_off_by(
-    model: Path, pairs: Path, objective: Mapping[str, Any], kernel: Literal["dense", "flex"]
-) -> float:
+def margins_off_by(model: Path, pairs: Path, objective: Mapping[str, Any], kernel: Kernel) -> float:
     """Return the mean distance of margins in bfloat16 from those in float32, in their spreads.
 
     Those in float32 are of the dense mask, whatever the kernel.

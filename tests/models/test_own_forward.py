@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,10 +10,11 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, set_seed
 
 from tests.shared.base_models import FAMILIES, UNLIKE, save_base
-from tests.shared.kernels import KERNELS, run_eagerly
+from tests.shared.kernels import run_eagerly
 from tests.shared.scoring import score_by_hand
 from tests.shared.trainings import COMMON, SETTINGS, train, write_pairs
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.kernels import KERNELS, Kernel
 from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models import checkpoints, own_forward
 from workflow_scripts.models.margins import in_batches
@@ -28,7 +28,7 @@ REJECTED = ["!", "a middling one"]
 
 
 def text_scores(
-    folder: Path, model: PreTrainedModel, readout: Readout, kernel: Literal["dense", "flex"]
+    folder: Path, model: PreTrainedModel, readout: Readout, kernel: Kernel
 ) -> tuple[np.ndarray, list]:
     """Return the scores of four texts, as predictions have them and by the model's own outputs."""
     tokenizer = checkpoints.load_tokenizer(folder)

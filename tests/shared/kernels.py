@@ -5,7 +5,6 @@ import torch
 
 from workflow_scripts.models import attention
 
-KERNELS = ("dense", "flex")
 EACH_KERNEL = ("dense", pytest.param("flex", marks=pytest.mark.slow))
 """The same as parameters of a test: flex takes seconds where no GPU has compiled it."""
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.shared.base_models import FAMILIES, save_base
-from tests.shared.kernels import KERNELS, run_eagerly
+from tests.shared.kernels import run_eagerly
 from tests.shared.stages import run_stage
 from tests.shared.trainings import (
     ADAM,
@@ -23,6 +23,7 @@ from tests.shared.trainings import (
     weights,
 )
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.kernels import KERNELS
 from workflow_scripts.runtime import device
 
 READING = {"max_length": 48, "compat": {}}

@@ -21,6 +21,7 @@ from workflow_scripts.config.messages import AboutKey, UndefinedName, describe
 from workflow_scripts.config.models import Gpu, Model
 from workflow_scripts.config.training import Training
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.kernels import Kernel
 from workflow_scripts.core.names import Name
 from workflow_scripts.core.section import Count, Folder, LocalPath, Settings, Share
 from workflow_scripts.methods.compat import Compat
@@ -61,7 +62,7 @@ class Execution(Settings):
     """Pairs in one forward pass; divides `training.batch_size`."""
     threads: Count = 1
     """CPU threads of a rank."""
-    attention: Literal["dense", "flex"] = "dense"
+    attention: Kernel = "dense"
     """`flex` skips what pairs of a row do not see of each other, on a GPU; untested there."""
     tensorboard: bool = False
     """Write TensorBoard logs of trainings."""

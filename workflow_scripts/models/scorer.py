@@ -1,6 +1,6 @@
 """Read a score for each token sequence out of a language model: a reward or a log-probability."""
 
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask
 from transformers import PreTrainedModel
 
+from workflow_scripts.core.kernels import Kernel
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.readout import Readout
 from workflow_scripts.models import adapters, attention
@@ -44,7 +45,7 @@ class PairScorer(nn.Module):
         readout: Readout,
         *,
         low_precision: bool = False,
-        kernel: Literal["dense", "flex"] = "dense",
+        kernel: Kernel = "dense",
     ) -> None:
         """Wrap ``model``, which has a ``score`` head for rewards and a language-model head else.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.kernels import KERNELS, Kernel
 
 CHANGES_NO_RESULT = "knobs of speed"
 
@@ -43,7 +44,7 @@ class Execution:
     zero: Literal[0, 2, 3] = 0
     offload: bool = False
     checkpointing: bool = False
-    attention: Literal["dense", "flex"] = "dense"
+    attention: Kernel = "dense"
     tensorboard: bool = False
     report_to: tuple[str, ...] = ()
     evaluation: Evaluation | None = None
@@ -66,7 +67,7 @@ class Execution:
             zero=cast(Literal[0, 2, 3], args.zero),
             offload=bool(args.offload),
             checkpointing=bool(args.checkpointing),
-            attention=cast(Literal["dense", "flex"], args.attention),
+            attention=cast(Kernel, args.attention),
             tensorboard=bool(args.tensorboard),
             report_to=tuple(args.report_to),
             evaluation=_evaluation(args),
@@ -89,7 +90,7 @@ def add_execution_arguments(parser: argparse.ArgumentParser) -> None:
     _add_switch(group, "--checkpointing", "compute activations again in the backward pass")
     group.add_argument(
         "--attention",
-        choices=("dense", "flex"),
+        choices=KERNELS,
         default="dense",
         help="flex: skip what does not see each other, where a GPU's kernel does it",
     )

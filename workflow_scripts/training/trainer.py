@@ -5,7 +5,7 @@ import tempfile
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from transformers import (
 )
 
 from workflow_scripts.core.errors import UserError
+from workflow_scripts.core.kernels import Kernel
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.objectives import Objective
 from workflow_scripts.methods.readout import Readout
@@ -336,7 +337,7 @@ def _scorer(
     readout: Readout,
     examples: Examples,
     compat: Compat,
-    kernel: Literal["dense", "flex"],
+    kernel: Kernel,
 ) -> torch.nn.Module:
     if isinstance(examples.sequences, Features):
         return HeadScorer(model)
