@@ -1,6 +1,7 @@
 """What is done with a model decides what it needs: a linear probe's model is only read."""
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,102 @@ def test_a_model_that_is_only_probed_needs_a_gpu_that_holds_it_and_none_that_tra
     planned = plan.planned(found, {FEATURES: True, HEAD: True}, limits)
     table = plan.table(found, planned, limits)
     row = [next(iter(column.cells)) for column in table.columns[:3]]
-    assert row == ["mistral-7b", "1 x a40", "p"]
+    assert row == ["mistral-7b (probe)", "1 x a40", "p"]
+
+
+BOTH: dict[str, Any] = {
+    "matrix": {
+        "models": ["gpt2", "opt-2.7b", "mistral-7b"],
+        "more": [{"scenarios": ["reward_model"], "pairs": [["gpt2", "opt-2.7b"]]}],
+    },
+    "hardware": {
+        # Holds opt-2.7b to read it; and trains it, slowly.
+        "a40": {"memory_gb": 24, "bf16_tflops": 150, "per_node": 1},
+        "a800": {"memory_gb": 80, "bf16_tflops": 3, "per_node": 1},
+    },
+}
+"""gpt2, opt-2.7b and mistral-7b are probed; gpt2 and opt-2.7b are trained, too."""
+OF_OPT = [
+    HEAD.replace("mistral-7b", "opt-2.7b"),
+    FEATURES.replace("mistral-7b", "opt-2.7b"),
+    "results/ground_truth/harmlessness/reward_model/opt-2.7b/seed0/train.json",
+]
+"""A probe's head, what it reads, and a training of the whole model."""
+
+
+def two_partitions(folder: Path, found: experiment.Config) -> Limits:
+    file = folder / "partitions.yaml"
+    gpus = "available_gpu_models: [a40, a800], max_gpu: 1"
+    file.write_text(
+        f"partitions: {{p: {{{gpus}, max_runtime: 2h}}, plong: {{{gpus}, max_runtime: 9d}}}}"
+    )
+    return Limits.of_file(found, str(file))
+
+
+def test_preflight_gives_a_probe_its_own_minutes_and_not_those_of_the_models_training(
+    tmp_path: Path,
+):
+    found = config(**copy.deepcopy(BOTH))
+    limits = two_partitions(tmp_path, found)
+    works = plan.planned(found, dict.fromkeys(OF_OPT, True), limits).works
+    longest = plan.longest_jobs(works)
+    assert longest["opt-2.7b", "probe"] < 120 < longest["opt-2.7b", "training"]
+    chosen = {
+        (demand.gpu_model, *kind): partition
+        for demand in slurm_checks.demands(found, works)
+        for kind, partition in demand.partitions(limits).items()
+        if kind[0] == "opt-2.7b"
+    }
+    assert chosen == {("a40", "opt-2.7b", "probe"): "p", ("a800", "opt-2.7b", "training"): "plong"}
+
+
+def test_preflight_checks_the_memory_of_each_use_on_the_same_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    demo = [ROOT / "config.yaml", ROOT / "profiles/demo/experiment.yaml"]
+    found = experiment.load(read_layers(demo, {}))
+    low, high = (
+        dataclasses.replace(hardware.request(found, "small", tokens=1), gpu=1, mem_mb=mem_mb)
+        for mem_mb in (8_000, 64_000)
+    )
+    kinds = [("small", "pretraining", low), ("small", "training", high)]
+    monkeypatch.setattr(work.Costs, "kinds", lambda _: iter(kinds))
+    monkeypatch.setattr(slurm_checks, "run_slurm", lambda *_, **__: f"p|gpu:{low.slurm_type}:1")
+    gpus = f"available_gpu_models: [{low.slurm_type}], max_gpu: 1"
+    said = {}
+    for most in (32_000, 64_000):
+        file = tmp_path / "partitions.yaml"
+        file.write_text(f"partitions: {{p: {{{gpus}, max_mem_mb: {most}}}}}")
+        limits = Limits.of_file(found, str(file))
+        findings = slurm_checks.partition_findings(found, [], limits)
+        said[most] = [finding.found for finding in findings][1:]
+    assert said[64_000] == ["p, for small"]
+    refusal, fits = said[32_000]
+    assert refusal.endswith("max_mem_mb of p is below 64000")
+    assert fits == "p, for small"
+
+
+def test_plan_shows_a_models_probes_and_its_trainings_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    found = config(**copy.deepcopy(BOTH))
+    limits = two_partitions(tmp_path, found)
+    done = OF_OPT[0].replace("seed0", "seed1")
+    Path(done).parent.mkdir(parents=True)
+    Path(done).write_text('{"seconds": 60, "ranks": 1}')
+
+    def rows(works: list[str]) -> list[tuple[str, ...]]:
+        planned = plan.planned(found, {done: False, **dict.fromkeys(works, True)}, limits)
+        table = plan.table(found, planned, limits)
+        cells = zip(*(map(str, column.cells) for column in table.columns), strict=True)
+        return [(*row[:4], row[5]) for row in cells][:-1]
+
+    trained = ("opt-2.7b", "1 x a800", "plong", "1", "parameters")
+    probed = ("opt-2.7b (probe)", "1 x a40", "p", "1")
+    assert rows(OF_OPT) == rows(OF_OPT[::-1]) == [trained, (*probed, "parameters")]
+    # The record of a head says how long a head takes, and not how long it is to read the texts.
+    assert rows([OF_OPT[0], OF_OPT[2]]) == [trained, (*probed, "records")]
 
 
 def test_a_probes_model_that_no_gpu_holds_is_refused():
