@@ -4,8 +4,10 @@ import re
 
 import pytest
 
-from tests.shared.configuration import PAPER, loaded
-from workflow_scripts.config import asked, paths
+from tests.shared.configuration import PAPER, changed, loaded
+from tests.shared.workflows import ROOT
+from workflow_scripts.config import asked, experiment, paths
+from workflow_scripts.config.layers import read_layers
 from workflow_scripts.core.errors import UserError
 
 CONFIG = loaded(PAPER)
@@ -42,6 +44,51 @@ def test_what_is_done_with_models_for_what_is_asked_for():
     assert asked.uses_of([read[0], f"{read[1]}/train.json"], CONFIG) == {
         "gpt2": ["probe"],
         "opt-2.7b": ["training"],
+    }
+
+
+def test_a_students_file_rests_on_the_models_it_is_taught_through_and_by():
+    students = [
+        {"name": "direct"},
+        {"name": "via", "through": ["gpt2-medium", "gpt2-large"]},
+        {"name": "averaged", "kind": "ensemble", "models": ["opt-1.3b"]},
+    ]
+    config = loaded(changed("matrix.students", students))
+    cell = "harmlessness/dpo/gpt2/gpt2-xl"
+
+    def models(path: str) -> list[str]:
+        found = asked.uses_of([f"results/{path}"], config)
+        assert all(of_model == ["training"] for of_model in found.values())
+        return sorted(found)
+
+    chain = ["gpt2", "gpt2-large", "gpt2-medium", "gpt2-xl"]
+    for path in (
+        f"weak_to_strong/{cell}/none/via/seed0/train.json",
+        f"probes/{cell}/explicit/via/seed0.json",
+        f"student_labels/{cell}/via/seed0.parquet",
+    ):
+        assert models(path) == chain
+    # The student in between is no student of the matrix, and is trained all the same.
+    between = "harmlessness/dpo/gpt2/gpt2-large/none/via_gpt2-medium/seed0/train.json"
+    assert models(f"weak_to_strong/{between}") == ["gpt2", "gpt2-large", "gpt2-medium"]
+    averaged = f"weak_to_strong/{cell}/none/averaged/seed0/train.json"
+    assert models(averaged) == ["gpt2", "gpt2-xl", "opt-1.3b"]
+    direct = f"weak_to_strong/{cell}/none/seed0/train.json"
+    assert models(direct) == ["gpt2", "gpt2-xl"]
+
+
+def test_of_a_model_that_is_made_here_pretraining_alone_is_done_where_only_it_is_asked_for():
+    demo = [ROOT / "config.yaml", ROOT / "profiles/demo/experiment.yaml"]
+    config = experiment.load(read_layers(demo, {}))
+    of_pretraining = [
+        f"results/pretraining/small/{name}" for name in ("train.json", "metrics.jsonl")
+    ]
+    for path in (*of_pretraining, "results/models/small", "results/models/small/"):
+        assert asked.uses_of([path], config) == {"small": ["pretraining"]}
+    target = next(iter(config.targets))
+    trained = f"results/sft/{target}/small/seed0/train.json"
+    assert asked.uses_of([of_pretraining[0], trained], config) == {
+        "small": ["pretraining", "training"]
     }
 
 

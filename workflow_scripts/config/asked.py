@@ -47,14 +47,28 @@ def uses_of(asked: Iterable[str], config: Config) -> dict[str, list[Use]]:
         if not name.startswith(f"{paths.RESULTS}/") or name.startswith(f"{paths.REPORT}/"):
             return uses.of_cells(config)
         place = _place(name)
-        if place is not None and place.template != paths.MODEL:
-            probes = place.template == paths.FEATURES
-            scenario = place.fields.get("scenario", "")
-            use = "probe" if probes else uses.of_scenario(config, scenario)
-            for field in _MODELS:
-                if place.fields.get(field) in config.models:
-                    found.setdefault(place.fields[field], set()).add(use)
-    return {model: uses.with_pretraining(config, model, found[model]) for model in sorted(found)}
+        if place is None:
+            continue
+        of_place: set[Use] = {uses.of_scenario(config, place.fields.get("scenario", ""))}
+        if place.template == paths.FEATURES:
+            of_place = {"probe"}
+        elif place.template == paths.MODEL or place.template.startswith(f"{paths.PRETRAINING}/"):
+            of_place = set()
+        for model in _models_of(place, config):
+            found.setdefault(model, set()).update(of_place)
+    every = {model: uses.with_pretraining(config, model, found[model]) for model in sorted(found)}
+    return {model: of_model for model, of_model in every.items() if of_model}
+
+
+def _models_of(place: paths.Place, config: Config) -> set[str]:
+    """Return the models that a result rests on: those of its path, and those of its student."""
+    fields = place.fields
+    found = {fields[field] for field in _MODELS if field in fields}
+    student = matrix.students(config).get(fields.get("variant", ""))
+    if student is not None and "strong" in fields:
+        found.update(model for model, _ in student.labellers(fields["weak"], 0))
+        found.update(student.chain(fields["strong"]))
+    return found & set(config.models)
 
 
 def _check_rule(rule: str, template: str, config: Config) -> None:
