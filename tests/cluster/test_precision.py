@@ -144,6 +144,29 @@ def test_time_in_float32_is_by_the_float32_peak(peak: dict[str, float | None], r
         assert f"30% of each GPU's {precision} peak" in "\n".join(plan.notes(config, found))
 
 
+@pytest.mark.parametrize(
+    ("precision", "kinds", "said"),
+    [
+        ("reference", ("pretraining", "sft"), "float32 peak, in pretraining its bfloat16 peak,"),
+        ("reference", ("pretraining",), "bfloat16 peak,"),
+        ("reference", ("sft",), "float32 peak,"),
+        ("fixed", ("pretraining", "sft"), "bfloat16 peak,"),
+    ],
+)
+def test_plan_names_the_peaks_that_it_reckons_with(
+    precision: str, kinds: tuple[str, ...], said: str
+):
+    files = [ROOT / "config.yaml", ROOT / "profiles/demo/experiment.yaml"]
+    more = Layer("authors.yaml", {"compat": {"precision": precision}})
+    config = experiment.load([*read_layers(files, {}), more])
+    folders = {
+        "pretraining": "pretraining/small",
+        "sft": f"sft/{next(iter(config.targets))}/small/seed0",
+    }
+    found = plan.planned(config, {f"results/{folders[kind]}/train.json": True for kind in kinds})
+    assert f"30% of each GPU's {said} until" in "\n".join(plan.notes(config, found))
+
+
 def test_pretraining_is_in_bfloat16_and_of_all_weights_whatever_trainings_are():
     files = [ROOT / "config.yaml", ROOT / "profiles/demo/experiment.yaml"]
     adapted = Layer("more.yaml", {"models": {"small": {"lora": {}}}})

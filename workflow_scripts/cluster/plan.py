@@ -233,9 +233,20 @@ def notes(config: Config, plan: WorkflowPlan) -> Iterator[str]:
     if not plan.measured:
         yield (
             "GPU-hours are estimates from parameters and the tokens of texts, at "
-            f"{hardware.UTILISATION:.0%} of each GPU's {precision_of(config, 'training')} peak, "
+            f"{hardware.UTILISATION:.0%} of each GPU's {_peaks(config, plan)}, "
             "until a model has finished trainings."
         )
+
+
+def _peaks(config: Config, plan: WorkflowPlan) -> str:
+    """Return which peaks are reckoned with: pretraining may have another than the rest."""
+    of_pretraining = precision_of(config, "pretraining")
+    others = {precision_of(config, item.use) for item in plan.works if item.use != "pretraining"}
+    other = next(iter(others), of_pretraining)
+    pretrains = any(item.use == "pretraining" for item in plan.works)
+    if pretrains and other != of_pretraining:
+        return f"{other} peak, in pretraining its {of_pretraining} peak"
+    return f"{other} peak"
 
 
 def _lengths(config: Config, plan: WorkflowPlan) -> Iterator[str]:
