@@ -169,6 +169,33 @@ def test_a_model_that_fits_no_gpu_is_refused_before_anything_runs(tmp_path: Path
     assert snakemake(tmp_path, "-n", small_enough, *small).returncode == 0
 
 
+LORA = "`lora: {r: 16, alpha: 32}`"
+
+
+@pytest.mark.parametrize(
+    ("entry", "ways"),
+    [
+        ({}, [LORA, "more `gpus`", "`offload: true`"]),
+        ({"lora": {}}, ["more `gpus`"]),
+        ({"zero": 0}, [LORA, "more `gpus`"]),
+        ({"offload": True}, ["more `gpus`"]),
+    ],
+)
+def test_a_model_that_fits_no_gpu_is_told_of_what_its_entry_may_have(
+    entry: dict[str, Any], ways: list[str]
+):
+    tiny = {"a40": {"memory_gb": 8, "bf16_tflops": 150, "per_node": 1}, "a800": None}
+    small = config(hardware=tiny, models={"mistral-7b": entry})
+    with pytest.raises(UserError) as refused:
+        hardware.request(small, "mistral-7b", tokens=1)
+    said = f"give it {', '.join(ways)}, or set both `gpu_model` and `gpus` to try anyway"
+    assert str(refused.value).endswith(said)
+    # What it says of keys is taken, but for more GPUs, which depend on the hardware.
+    for key, value in {"lora": {}, "offload": True}.items():
+        if any(way.startswith(f"`{key}") for way in ways):
+            config(hardware=tiny, models={"mistral-7b": entry | {key: value}})
+
+
 def test_every_readout_is_of_the_kind_of_its_training():
     kinds = {job.kind for job in JOBS.values() if job.trains}
     assert {job.kind for job in JOBS.values()} - kinds == {"features"}

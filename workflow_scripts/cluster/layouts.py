@@ -52,12 +52,21 @@ def _training(config: Config, model: str, use: Use) -> tuple[str, Layout]:
     if section.gpu_model is not None and section.gpus is not None:
         # The user's choice counts more than an estimate: take the layout with the least memory.
         return layouts[-1]
-    lora = "" if section.lora or use == "pretraining" else "`lora: {r: 16, alpha: 32}`, "
     raise UserError(
         f"models.{model}: its {use} fits no GPU of `hardware` in any way that its entry allows; "
-        f"give it {lora}more `gpus`, `offload: true`, or set both `gpu_model` and `gpus` to try "
+        f"give it {', '.join(_ways_out(section, use))}, or set both `gpu_model` and `gpus` to try "
         "anyway"
     )
+
+
+def _ways_out(model: Model, use: Use) -> Iterator[str]:
+    """Yield what may make a model fit, and what its entry could say besides what it says."""
+    if use == "training" and not (model.lora or model.zero or model.offload):
+        yield "`lora: {r: 16, alpha: 32}`"
+    yield "more `gpus`"
+    # An entry with LoRA has neither ZeRO nor, for that, offloading.
+    if not (model.lora or model.offload or model.zero == 0):
+        yield "`offload: true`"
 
 
 def _reading(config: Config, model: str, use: Use) -> tuple[str, Layout]:
