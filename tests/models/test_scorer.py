@@ -49,7 +49,7 @@ def test_texts_are_scored_with_their_prompt_once_as_they_are_alone(
         assert shares_prompts(model, 32)
         apart = PairScorer(model.eval(), readout, kernel=kernel)
         with monkeypatch.context() as on_a_gpu:
-            on_a_gpu.setattr(device, "packs_rows", lambda: True)
+            on_a_gpu.setattr(device, "keeps_rows_apart", lambda: False)
             scorer = PairScorer(model, readout, kernel=kernel)
         assert scorer.skips_blocks == (kernel == "flex")
         assert [each.keeps_apart for each in (apart, scorer)] == [kernel == "dense", False]

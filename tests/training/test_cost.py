@@ -46,6 +46,7 @@ def test_a_step_waits_for_the_gpu_once_and_copies_without_waiting(
     """Counted in trainings of four and of eight steps, packed as on a GPU."""
     run_eagerly(monkeypatch)
     monkeypatch.setattr(device, "packs_rows", lambda: True)
+    monkeypatch.setattr(device, "keeps_rows_apart", lambda: False)
     waits, copies = [], []
     for epochs in (1, 2):
         with Waits() as counted:
@@ -62,6 +63,7 @@ def test_a_step_waits_for_the_gpu_once_and_copies_without_waiting(
 
 def test_scoring_waits_for_the_gpu_once_however_many_batches_there_are(base, monkeypatch):
     monkeypatch.setattr(device, "packs_rows", lambda: True)
+    monkeypatch.setattr(device, "keeps_rows_apart", lambda: False)
     readout = Readout.SUMMED_LOG_PROBABILITY
     scorer = PairScorer(checkpoints.load_base(str(base), readout), readout)
     sequences = random_sequences(16)

@@ -51,6 +51,7 @@ def test_attention_by_blocks_changes_last_digits_at_most(base, pairs, tmp_path, 
     """Packed as on a GPU; a checkpoint does not tell with which kernel it was trained."""
     run_eagerly(monkeypatch)
     monkeypatch.setattr(device, "packs_rows", lambda: True)
+    monkeypatch.setattr(device, "keeps_rows_apart", lambda: False)
     settings = SETTINGS["simpo"] | {"adam": ADAM | {"epsilon": 1e-4}}
     for kernel in KERNELS:
         train(tmp_path / kernel, base, pairs, settings, "--attention", kernel)

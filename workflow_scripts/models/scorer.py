@@ -59,8 +59,8 @@ class PairScorer(nn.Module):
         self.readout = readout
         self.low_precision = low_precision
         self.skips_blocks = kernel == "flex" and attention.can_skip_blocks(model)
-        is_alone = model.device.type == "cpu" and not device.packs_rows()
-        self.keeps_apart = is_alone and not self.skips_blocks and has_our_attention(model)
+        is_there = model.device.type == "cpu" and device.keeps_rows_apart()
+        self.keeps_apart = is_there and not self.skips_blocks and has_our_attention(model)
         if self.skips_blocks or self.keeps_apart:
             attention.prepare(model)
 

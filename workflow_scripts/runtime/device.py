@@ -16,10 +16,14 @@ def has_bfloat16() -> bool:
 def packs_rows() -> bool:
     """Return whether texts are packed into rows of one length.
 
-    On a CPU attention has each row by itself, which costs little there. A GPU would rather have one
-    large product, and ranks share rows out by their tokens.
+    A GPU would rather have one large product, and ranks share rows out by their tokens.
     """
     return torch.cuda.is_available() or ranks.count() > 1
+
+
+def keeps_rows_apart() -> bool:
+    """Return whether attention has each row by itself: on a CPU, where a call costs little."""
+    return not torch.cuda.is_available()
 
 
 def prepare() -> None:
