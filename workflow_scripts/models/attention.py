@@ -148,7 +148,7 @@ def apart(part: Tensor, lengths: Tensor, members: int, dtype: torch.dtype) -> Ap
     """Return the same row by row, for a model that is prepared.
 
     Args:
-        part: as in ``Rows``, padded on the right, ``[rows, tokens]``; the shortest row comes first.
+        part: as in ``Rows``, padded on the right, ``[rows, tokens]``.
         lengths: tokens of each row, ``[rows]``.
         members: sequences of a row.
         dtype: that of the products.

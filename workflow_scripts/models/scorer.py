@@ -59,8 +59,12 @@ class PairScorer(nn.Module):
         self.readout = readout
         self.low_precision = low_precision
         self.skips_blocks = kernel == "flex" and attention.can_skip_blocks(model)
-        is_there = model.device.type == "cpu" and device.keeps_rows_apart()
-        self.keeps_apart = is_there and not self.skips_blocks and has_our_attention(model)
+        self.keeps_apart = (
+            model.device.type == "cpu"
+            and device.keeps_rows_apart()
+            and not (self.skips_blocks or scores_by_itself(model))
+            and attention.takes_our_masks(model)
+        )
         if self.skips_blocks or self.keeps_apart:
             attention.prepare(model)
 
@@ -72,7 +76,6 @@ class PairScorer(nn.Module):
         made of.
         """
         batch = Rows(**tensors)
-        groups = [] if self._is_apart(batch) else _by_length(batch)
         # In low precision each weight is used once; cached casts would only outlive their use.
         with torch.autocast(
             batch.input_ids.device.type,
@@ -80,7 +83,7 @@ class PairScorer(nn.Module):
             enabled=self.low_precision,
             cache_enabled=False,
         ):
-            if len(groups) <= 1:
+            if self._is_apart(batch) or len(groups := _by_length(batch)) == 1:
                 scores = self._scores(batch)
             else:
                 of_groups = torch.cat([self._scores(batch.at(places)) for places in groups])
@@ -91,8 +94,7 @@ class PairScorer(nn.Module):
         """Return whether attention has each row of a batch by itself, as far as it sees."""
         if not self.keeps_apart or rows.packed is not None:
             return False
-        window = getattr(self.model.config, "sliding_window", None)
-        return rows.last.shape[1] > 1 or window is None or int(rows.lengths.max()) <= window
+        return rows.last.shape[1] > 1 or _sees_all(self.model, int(rows.lengths.max()))
 
     def _scores(self, rows: Rows) -> Tensor:
         """Return ``[rows, members]``."""
@@ -137,24 +139,18 @@ class PairScorer(nn.Module):
         return self._backbone(input_ids, **seen), places
 
     def _hidden_apart(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Return the same of a batch whose tokens are one long row, the shortest row's first."""
-        by_length = rows.lengths.argsort(stable=True)
-        of_token = torch.arange(rows.part.numel()).view_as(rows.part)
-        taken = of_token[by_length][rows.part[by_length] >= 0]
-        places = torch.zeros(rows.part.numel(), dtype=torch.int64)
-        places[taken] = torch.arange(len(taken))
-        rows_apart = attention.apart(
-            rows.part[by_length], rows.lengths[by_length], rows.last.shape[1], self._dtype
-        )
+        """Return the same of a batch whose tokens are one long row, without padding."""
+        real = rows.part >= 0
         hidden = self._backbone(
-            rows.input_ids.flatten()[taken][None],
-            position_ids=rows.position_ids.flatten()[taken][None],
+            rows.input_ids[real][None],
+            position_ids=rows.position_ids[real][None],
             # With a mask of this shape transformers makes none of its own. It is no number, so that
             # a family that lost `rows_apart` on the way would be seen to have.
             attention_mask=torch.full((1, 1, 1, 1), torch.nan),
-            rows_apart=rows_apart,
+            rows_apart=attention.apart(rows.part, rows.lengths, rows.last.shape[1], self._dtype),
         )
-        return hidden, places.view_as(rows.part)
+        # What is told of padding, which nobody asks for, is the place of the token before it.
+        return hidden, real.flatten().cumsum(0).sub(1).view_as(rows.part)
 
     def _backbone(self, input_ids: Tensor, **given: Any) -> Tensor:
         """Return the outputs of the model without its head, ``[places, width]``."""
@@ -233,11 +229,6 @@ def low_precision(compat: Compat) -> bool:
     return compat.precision == "fixed" and device.has_bfloat16()
 
 
-def has_our_attention(model: PreTrainedModel) -> bool:
-    """Return whether rows may be told to attention by ``models.attention``."""
-    return not scores_by_itself(model) and attention.takes_our_masks(model)
-
-
 def shares_prompts(model: PreTrainedModel, longest: int) -> bool:
     """Return whether one row may hold several sequences of one prompt.
 
@@ -248,6 +239,11 @@ def shares_prompts(model: PreTrainedModel, longest: int) -> bool:
     """
     if scores_by_itself(model) or model.config.model_type not in attention.GIVEN_MASKS:
         return False
+    return _sees_all(model, longest)
+
+
+def _sees_all(model: PreTrainedModel, longest: int) -> bool:
+    """Return whether a model's last token sees the first of so many, by its sliding window."""
     window = getattr(model.config, "sliding_window", None)
     return window is None or longest <= window
 

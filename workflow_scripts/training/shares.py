@@ -2,8 +2,8 @@
 
 On a GPU, and where several ranks train together, pairs are packed: laid one behind the other into
 rows of about equal length, as many in each rank's share. So hardly any padding is computed, and no
-rank waits long for another. A single process on a CPU keeps each pair in a row of its own, and pads
-it there to others of its length (``models/scorer.py``).
+rank waits long for another. A single process on a CPU keeps each pair in a row of its own, which
+attention has by itself there, so that nothing is padded (``models/scorer.py``).
 
 The mean over the batch is the same in exact arithmetic, however it is cut.
 """
