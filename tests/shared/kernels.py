@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from workflow_scripts.models import attention
+from workflow_scripts.runtime import device
 
 EACH_KERNEL = ("dense", pytest.param("flex", marks=pytest.mark.slow))
 """The same as parameters of a test: flex takes seconds where no GPU has compiled it."""
@@ -21,3 +22,9 @@ def run_eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "has_kernel", lambda _: True)
     monkeypatch.setattr(attention, "LENGTH", 128)
     monkeypatch.setattr("torch.nn.attention.flex_attention._validate_device", lambda *_: None)
+
+
+def lay_rows_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have texts packed into rows, and masked in these, as on a GPU."""
+    monkeypatch.setattr(device, "packs_rows", lambda: True)
+    monkeypatch.setattr(device, "keeps_rows_apart", lambda: False)

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from tests.shared.base_models import FAMILIES
 from tests.shared.counting import Operations, Waits
-from tests.shared.kernels import EACH_KERNEL, run_eagerly
+from tests.shared.kernels import EACH_KERNEL, lay_rows_as_on_a_gpu, run_eagerly
 from tests.shared.trainings import COMMON, SETTINGS, metrics, train
 from workflow_scripts.config.stage_settings import TrainSettings
 from workflow_scripts.methods.compat import Compat
@@ -23,7 +23,6 @@ from workflow_scripts.models.margins import in_batches
 from workflow_scripts.models.rows import packing
 from workflow_scripts.models.scorer import PairScorer
 from workflow_scripts.models.tokenise import TokenSequences, members
-from workflow_scripts.runtime import device
 
 
 def test_the_gradients_norm_is_computed_for_the_log_alone(base, pairs, tmp_path):
@@ -45,8 +44,7 @@ def test_a_step_waits_for_the_gpu_once_and_copies_without_waiting(
 ):
     """Counted in trainings of four and of eight steps, packed as on a GPU."""
     run_eagerly(monkeypatch)
-    monkeypatch.setattr(device, "packs_rows", lambda: True)
-    monkeypatch.setattr(device, "keeps_rows_apart", lambda: False)
+    lay_rows_as_on_a_gpu(monkeypatch)
     waits, copies = [], []
     for epochs in (1, 2):
         with Waits() as counted:
@@ -62,8 +60,7 @@ def test_a_step_waits_for_the_gpu_once_and_copies_without_waiting(
 
 
 def test_scoring_waits_for_the_gpu_once_however_many_batches_there_are(base, monkeypatch):
-    monkeypatch.setattr(device, "packs_rows", lambda: True)
-    monkeypatch.setattr(device, "keeps_rows_apart", lambda: False)
+    lay_rows_as_on_a_gpu(monkeypatch)
     readout = Readout.SUMMED_LOG_PROBABILITY
     scorer = PairScorer(checkpoints.load_base(str(base), readout), readout)
     sequences = random_sequences(16)

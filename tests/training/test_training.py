@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.shared.base_models import FAMILIES, save_base
-from tests.shared.kernels import run_eagerly
+from tests.shared.kernels import lay_rows_as_on_a_gpu, run_eagerly
 from tests.shared.stages import run_stage
 from tests.shared.trainings import (
     ADAM,
@@ -24,7 +24,6 @@ from tests.shared.trainings import (
 )
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.core.kernels import KERNELS
-from workflow_scripts.runtime import device
 
 READING = {"max_length": 48, "compat": {}}
 
@@ -50,8 +49,7 @@ def needed(objective, reference):
 def test_attention_by_blocks_changes_last_digits_at_most(base, pairs, tmp_path, monkeypatch):
     """Packed as on a GPU; a checkpoint does not tell with which kernel it was trained."""
     run_eagerly(monkeypatch)
-    monkeypatch.setattr(device, "packs_rows", lambda: True)
-    monkeypatch.setattr(device, "keeps_rows_apart", lambda: False)
+    lay_rows_as_on_a_gpu(monkeypatch)
     settings = SETTINGS["simpo"] | {"adam": ADAM | {"epsilon": 1e-4}}
     for kernel in KERNELS:
         train(tmp_path / kernel, base, pairs, settings, "--attention", kernel)

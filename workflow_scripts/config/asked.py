@@ -66,8 +66,7 @@ def _models_of(place: paths.Place, config: Config) -> set[str]:
     found = {fields[field] for field in _MODELS if field in fields}
     student = matrix.students(config).get(fields.get("variant", ""))
     if student is not None and "strong" in fields:
-        found.update(model for model, _ in student.labellers(fields["weak"], 0))
-        found.update(student.chain(fields["strong"]))
+        found |= uses.models_of(student, fields["weak"], fields["strong"])
     return found & set(config.models)
 
 

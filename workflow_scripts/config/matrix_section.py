@@ -137,11 +137,6 @@ class Matrix(Settings):
             yield f"more.{place}.", part
 
     @property
-    def all_scenarios(self) -> list[str]:
-        """The scenarios of all cells."""
-        return list(dict.fromkeys(name for part in self.products for name in part.scenarios))
-
-    @property
     def all_conflicts(self) -> list[str]:
         """The conflicts of all cells."""
         return list(dict.fromkeys(name for part in self.products for name in part.conflicts))

@@ -4,6 +4,7 @@ import itertools
 from typing import Literal
 
 from workflow_scripts.config.experiment import Config
+from workflow_scripts.methods.students.student import Student
 
 CHANGES_NO_RESULT = "says what jobs a model has, not what they make"
 
@@ -25,10 +26,15 @@ def of_cells(config: Config) -> dict[str, list[Use]]:
         of_part: set[Use] = {of_scenario(config, scenario) for scenario in part.scenarios}
         for (weak, strong), student in itertools.product(part.weak_strong, part.students):
             if student.fits(weak, strong, config.matrix.models or ()):
-                labellers = (model for model, _ in student.labellers(weak, 0))
-                for model in (weak, strong, *labellers, *student.chain(strong)):
+                for model in models_of(student, weak, strong):
                     found.setdefault(model, set()).update(of_part)
     return {model: with_pretraining(config, model, found[model]) for model in sorted(found)}
+
+
+def models_of(student: Student, weak: str, strong: str) -> set[str]:
+    """Return the models that a student's cell rests on: the pair's, its labellers and its chain."""
+    labellers = (model for model, _ in student.labellers(weak, 0))
+    return {weak, strong, *labellers, *student.chain(strong)}
 
 
 def with_pretraining(config: Config, model: str, found: set[Use]) -> list[Use]:
