@@ -35,5 +35,11 @@ def test_packed_rows_are_the_rows_and_share_their_names(probes):
     for name in ("deception_score", "only", "seed"):
         assert kept.column(name) == [row.get(name) for row in rows]
     assert [list(row) for row in kept] == [list(row) for row in rows]
+    names = ["seed", "only"]
+    assert [*kept.tuples(names)] == [tuple(map(row.get, names)) for row in rows]
+    kept.put("seed", [7, 8, 9])
+    assert [dict(row) for row in kept] == [
+        row | {"seed": seed} for row, seed in zip(rows, (7, 8, 9), strict=True)
+    ]
     first, _, third = map(packed, rows)
     assert first[0] is third[0]

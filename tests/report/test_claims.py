@@ -29,10 +29,9 @@ from workflow_scripts.report.claims import (
     grows_with_the_gap,
 )
 from workflow_scripts.report.p_values import (
-    ADJUSTED,
+    adjusted,
     benjamini_hochberg,
     holm,
-    with_adjusted,
     written,
 )
 from workflow_scripts.report.replication import LEAST_MODELS, jackknife_interval
@@ -367,7 +366,7 @@ def test_benjamini_and_hochberg_multiply_by_number_over_rank_and_never_rise():
 
 def test_p_values_are_adjusted_within_a_target():
     rows = [cell(p=0.02), cell(p=None), cell(p=0.6), cell(p=0.02, target="other")]
-    assert [row[ADJUSTED] for row in with_adjusted(rows)] == [0.04, None, 0.6, 0.02]
+    assert adjusted(rows) == [0.04, None, 0.6, 0.02]
 
 
 @pytest.mark.parametrize(

@@ -119,4 +119,4 @@ def write_csv(path: Path | str, rows: Rows) -> None:
         columns = [name for name in rows.columns() if name not in lists]
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(map(row.get, columns) for row in rows)
+        writer.writerows(rows.tuples(columns))

@@ -24,6 +24,8 @@ EXCESS = "excess_deception_stratified_difference"
 """DS less the DS of a tax that falls blindly within strata: what claims are about."""
 BLIND = "excess_deception_stratified_baseline"
 P_VALUE = "excess_deception_stratified_p_value"
+ADJUSTED = "excess_deception_p_value_adjusted"
+"""The larger p of its two nulls, adjusted by Benjamini and Hochberg over a target's cells."""
 UNSTRATIFIED_P_VALUE = "excess_deception_p_value"
 PLACEBO = "excess_deception_placebo_excess"
 """The same excess of a second student without conflict."""
@@ -79,6 +81,22 @@ class Rows(Sequence[CellRow]):
             return Rows(self._packed[place])
         places, values = self._packed[place]
         return dict(zip(places, values, strict=True))
+
+    def put(self, name: str, column: Sequence[Any]) -> None:
+        """Replace each row's value of a column that it has."""
+        for number, value in enumerate(column):
+            places, values = self._packed[number]
+            place = places[name]
+            self._packed[number] = places, (*values[:place], value, *values[place + 1 :])
+
+    def tuples(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yield each row's values of some columns, None where it has none."""
+        of_columns: dict[int, list[int | None]] = {}
+        for places, values in self._packed:
+            found = of_columns.get(id(places))
+            if found is None:
+                found = of_columns[id(places)] = [places.get(name) for name in names]
+            yield tuple([None if place is None else values[place] for place in found])
 
     def columns(self) -> list[str]:
         """Return the columns that any row has, in order of first appearance."""
@@ -194,6 +212,7 @@ def cell_row(probe: Mapping[str, Any]) -> dict[str, Any]:
     of_excess = main["excess_deception"]
     row[UNSTRATIFIED_P_VALUE] = of_excess["p_value"]["value"]
     row[P_VALUE] = of_excess["stratified"]["p_value"]["value"]
+    row[ADJUSTED] = None  # known once all cells are
     row[PLACEBO_P_VALUE] = of_excess["placebo"].get("p_value", {}).get("value")
     row |= _row(_figures(probe["length"], "length_"))
     row["length_rule"] = probe["length"]["rule"]

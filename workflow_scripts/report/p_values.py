@@ -1,13 +1,8 @@
 """p-values: adjusted for their number, and as every table, page and terminal writes them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from workflow_scripts.report.cells import P_VALUE, PLACEBO_P_VALUE, CellRow
-
-ADJUSTED = "excess_deception_p_value_adjusted"
-"""Column of the table of cells: the larger p of its two nulls, adjusted by Benjamini and Hochberg
-over a target's cells."""
 
 
 def written(p: float | None) -> str:
@@ -51,23 +46,13 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def with_adjusted(rows: Sequence[CellRow]) -> Iterator[dict[str, Any]]:
-    """Yield the rows, each with its `ADJUSTED` p-value after its own; None without one."""
+def adjusted(rows: Sequence[CellRow]) -> list[float | None]:
+    """Return the rows' `ADJUSTED` p-values, None where a row has none of its own."""
     tested: dict[str, dict[int, float]] = {}
     for place, row in enumerate(rows):
         if (p := larger_p(row)) is not None:
             tested.setdefault(row["target"], {})[place] = p
-    adjusted: dict[int, float] = {}
+    by_place: dict[int, float] = {}
     for found in tested.values():
-        adjusted.update(zip(found, benjamini_hochberg(list(found.values())), strict=True))
-    for place, row in enumerate(rows):
-        yield _after_own(row, adjusted.get(place))
-
-
-def _after_own(row: Mapping[str, Any], adjusted: float | None) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    for name, value in row.items():
-        columns[name] = value
-        if name == P_VALUE:
-            columns[ADJUSTED] = adjusted
-    return columns
+        by_place.update(zip(found, benjamini_hochberg(list(found.values())), strict=True))
+    return [by_place.get(place) for place in range(len(rows))]

@@ -10,6 +10,7 @@ from typing import Any
 from workflow_scripts.core.errors import UserError
 from workflow_scripts.report.budget import budget
 from workflow_scripts.report.cells import (
+    ADJUSTED,
     BLIND,
     EXCESS,
     P_VALUE,
@@ -24,7 +25,7 @@ from workflow_scripts.report.cells import (
 from workflow_scripts.report.claims import claims
 from workflow_scripts.report.figure_list import FIGURES
 from workflow_scripts.report.mitigations import mitigations
-from workflow_scripts.report.p_values import ADJUSTED, written
+from workflow_scripts.report.p_values import written
 from workflow_scripts.report.replication import LEAST_MODELS, LEAST_SEEDS
 from workflow_scripts.report.selection import conflicting, direct, distinct, seed_counts
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from workflow_scripts.methods.students.student import DIRECT
 from workflow_scripts.report.cells import (
+    ADJUSTED,
     EXCESS,
     FEW,
     GROUP,
@@ -19,7 +20,7 @@ from workflow_scripts.report.cells import (
     CellRow,
     interval_text,
 )
-from workflow_scripts.report.p_values import ADJUSTED, larger_p, written
+from workflow_scripts.report.p_values import larger_p, written
 
 MOST_ROWS = 60
 TABLE_WIDTH = 108

@@ -5,6 +5,7 @@ from typing import Any
 
 from workflow_scripts.measures.intervals import t_interval
 from workflow_scripts.report.cells import (
+    ADJUSTED,
     BLIND,
     EXCESS,
     GROUP,
@@ -18,7 +19,7 @@ from workflow_scripts.report.cells import (
 )
 from workflow_scripts.report.mitigations import mitigations
 from workflow_scripts.report.over_seeds import over_seeds
-from workflow_scripts.report.p_values import ADJUSTED, written
+from workflow_scripts.report.p_values import written
 from workflow_scripts.report.selection import (
     bootstrapped,
     conflicting,

@@ -4,9 +4,9 @@ import argparse
 
 from workflow_scripts.core.files import write_table
 from workflow_scripts.report.cell_table import as_table, read_probes, reliability_table, write_csv
-from workflow_scripts.report.cells import Rows, packed
+from workflow_scripts.report.cells import ADJUSTED, Rows, packed
 from workflow_scripts.report.over_seeds import aggregate
-from workflow_scripts.report.p_values import with_adjusted
+from workflow_scripts.report.p_values import adjusted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
     rows = Rows(cell.row for cell in cells)
     # Of thousands of cells only what is still to be written is kept.
     del cells
-    rows = Rows(map(packed, with_adjusted(rows)))
+    rows.put(ADJUSTED, adjusted(rows))
     write_csv(args.csv, rows)
     write_csv(args.aggregated, Rows(map(packed, aggregate(rows))))
     write_table(args.parquet, as_table(rows))
