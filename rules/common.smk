@@ -1,3 +1,4 @@
+import atexit
 import os
 import shlex
 import sys
@@ -95,6 +96,9 @@ if workflow.is_main_process:
         takeover.unlock_own_alone(FilePersistence)
         if taken_over := takeover.enter():
             logger.warning(taken_over)
+else:
+    atexit.register(finished.read_out_in_another_start, Path(paths.STATES))
+    stopping.in_a_thread(JobScheduler)
 
 # A job within a job knows nothing of partitions, and needs nothing of what they decide.
 STARTED = (

@@ -66,18 +66,20 @@ def main(argv: list[str]) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="STAGE --help shows them")
     chosen = parser.parse_args(argv)
     stage = STAGES[chosen.stage]
-    if stage.trains or stage.brief:
-        status = warm.run_there(argv, patience=warm.PATIENCE if stage.trains else 0)
-        if status is not None:
-            return status
-    return run_stage(argv)
+    status = None
+    try:
+        if stage.trains:
+            signal.signal(signal.SIGTERM, _stop)
+        if stage.trains or stage.brief:
+            status = warm.run_there(argv, patience=warm.PATIENCE if stage.trains else 0)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return run_stage(argv) if status is None else status
 
 
 def run_stage(argv: list[str]) -> int:
     """Run one stage in this process and return its exit status."""
-    # A command that only hands its stage to the warm process, one a job, need not import these.
-    from workflow_scripts.runtime import failures, ranks
-
     name, *arguments = argv
     parsed = argparse.Namespace()
     try:
@@ -87,6 +89,8 @@ def run_stage(argv: list[str]) -> int:
             # From here on there is nothing to clean up, nor anyone to catch what `_stop` raises.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
     except Exception as error:
+        from workflow_scripts.runtime import failures, ranks
+
         line = failures.line_of(error, parsed)
         if line is None:
             raise
@@ -98,6 +102,9 @@ def run_stage(argv: list[str]) -> int:
 
 def _run(name: str, arguments: list[str], parsed: argparse.Namespace) -> None:
     """Run a stage, with its arguments parsed into ``parsed``, and record what it has made."""
+    if STAGES[name].trains:
+        # From here on, as imports take seconds.
+        signal.signal(signal.SIGTERM, _stop)
     from workflow_scripts.reruns import provenance
     from workflow_scripts.runtime import environment, gpus, ranks, takeover
 
@@ -107,7 +114,6 @@ def _run(name: str, arguments: list[str], parsed: argparse.Namespace) -> None:
     if not STAGES[name].online:
         os.environ.update(warm.OFFLINE)
     if STAGES[name].trains:
-        signal.signal(signal.SIGTERM, _stop)
         ranks.join()
         if ranks.count() == 1:
             gpus.take(1)
@@ -137,4 +143,8 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    ended_with = main(sys.argv[1:])
+    if ended_with == 0:
+        # To end as told would be to fail, though all is done.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(ended_with)

@@ -92,7 +92,11 @@ def run_there(argv: list[str], patience: float = PATIENCE) -> int | None:
     request = {"argv": argv, "cwd": os.getcwd(), "environment": dict(os.environ)}
     body = json.dumps(request).encode()
 
+    told = 0
+
     def forward(number: int, _frame: Any) -> None:
+        nonlocal told
+        told = number
         with contextlib.suppress(OSError):
             connection.sendall(bytes([number]))
 
@@ -105,6 +109,9 @@ def run_there(argv: list[str], patience: float = PATIENCE) -> int | None:
     except ConnectionError:
         # Killed before it had read all that it was sent.
         reply = b""
+    if not reply and told:
+        print(f"error: stopped as told ({signal.Signals(told).name})", file=sys.stderr)
+        return 128 + told
     if not reply:
         print("error: the job's process was killed (out of memory?)", file=sys.stderr)
         return 137

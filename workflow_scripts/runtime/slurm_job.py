@@ -16,6 +16,12 @@ def own() -> str | None:
     return os.environ.get("SLURM_JOB_ID")
 
 
+def start() -> str | None:
+    """Return which start of which job this process is part of, None outside of Slurm."""
+    job = own()
+    return None if job is None else f"{job}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+
+
 def is_running(job: str) -> bool:
     """Return whether a job runs, or has processes that are still ending."""
     states = "RUNNING,SUSPENDED,STOPPED,COMPLETING"

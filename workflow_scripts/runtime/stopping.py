@@ -2,16 +2,21 @@
 
 Its handler waits for locks that the main thread, in which handlers run, may hold just then: while
 it chooses the next jobs, most of all. It then waits for ever. In a thread of its own it waits until
-the jobs are chosen.
+the jobs are chosen. And once all is done, what it is told no longer makes it fail.
 """
 
+import atexit
 import functools
+import signal
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from workflow_scripts.runtime import threads
 
 CHANGES_NO_RESULT = "how soon a run ends that is told to"
+
+
+_told = False
 
 
 class Scheduler(Protocol):
@@ -30,6 +35,14 @@ def in_a_thread(scheduler: type[Scheduler]) -> None:
 
     @functools.wraps(stop)
     def started(self: Scheduler, *signalled: Any) -> None:
+        global _told
+        _told = True
         threads.start(stop, self, *signalled)
 
     scheduler.exit_gracefully = started
+    atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+
+
+def was_told() -> bool:
+    """Return whether this process has been told to stop."""
+    return _told

@@ -17,15 +17,17 @@ import json
 import logging
 import os
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.core.atomic import atomic_path, remove
 from workflow_scripts.core.errors import first_line
 from workflow_scripts.core.files import canonical_json, sha256_of, write_json
-from workflow_scripts.runtime import ranks
+from workflow_scripts.runtime import ranks, slurm_job, stopping
 
 CHANGES_NO_RESULT = "the same outputs, without training again"
 
@@ -54,6 +56,7 @@ def keep(states: Path, fingerprint: str, outputs: Sequence[Path]) -> None:
                 "fingerprint": fingerprint,
                 "outputs": [str(output) for output in outputs],
                 "sha256": _hash(partial),
+                "start": slurm_job.start(),
             }
             write_json(partial / _DESCRIPTION, description)
     except OSError as error:
@@ -90,6 +93,31 @@ def restore(states: Path, fingerprint: str, outputs: Sequence[Path]) -> bool:
     return True
 
 
+def read_out_in_another_start(root: Path) -> None:
+    """Have Slurm start this job again, at its end, if its time is over and it has trained.
+
+    The next start takes the model as it is, and has all its time for readouts. A start that did not
+    train could do no more than this one.
+
+    Args:
+        root: the folder of all trainings' states.
+    """
+    if stopping.was_told() and has_trained(root) and slurm_job.start_again():
+        print("The time of this job is over: Slurm starts it again.", file=sys.stderr)
+
+
+def has_trained(root: Path) -> bool:
+    """Return whether a training has finished in this start of this process's Slurm job.
+
+    Args:
+        root: the folder of all trainings' states.
+    """
+    start = slurm_job.start()
+    return start is not None and any(
+        _described(path).get("start") == start for path in root.glob(f"**/{FOLDER}")
+    )
+
+
 def clear(root: Path, *, model_alone: bool = False) -> None:
     """Delete what is kept of trainings whose outputs Snakemake has let stand.
 
@@ -110,12 +138,21 @@ def clear(root: Path, *, model_alone: bool = False) -> None:
 
 def _stands(kept: Path, model_alone: bool) -> bool:
     """Return whether the outputs other than the model are there, as after a job that succeeded."""
-    try:
-        model, *others = json.loads((kept / _DESCRIPTION).read_text(encoding="utf-8"))["outputs"]
-    except (OSError, ValueError, LookupError, TypeError):
+    outputs = _described(kept).get("outputs")
+    if not outputs:
         return False
+    model, *others = outputs
     there = all(Path(output).exists() for output in others)
     return there and not (model_alone and Path(model).exists())
+
+
+def _described(kept: Path) -> dict[str, Any]:
+    """Return what is said of a finished training, nothing where that cannot be read."""
+    try:
+        said = json.loads((kept / _DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _link(source: Path, target: Path) -> None:
