@@ -1,5 +1,6 @@
 """Texts that share a prompt or a row are scored as each would be alone, in every family."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,26 @@ def test_on_a_cpu_no_padding_goes_through_a_model(tmp_path):
     rows = members(4, 2)
     PairScorer(model, Readout.REWARD)(**sequences.padded(rows))
     assert went == [(1, sequences.row_lengths(rows).sum())]
+
+
+@pytest.mark.parametrize("readout", [Readout.REWARD, Readout.SUMMED_LOG_PROBABILITY])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_last_feed_forward_layer_runs_for_what_is_read(family, readout, tmp_path):
+    folder = save_base(tmp_path / family, FAMILIES[family])
+    texts = [["quite a long answer", "c!"], ["hm", "a middling one"]]
+    tokenizer = checkpoints.load_tokenizer(str(folder))
+    sequences = tokenise(tokenizer, ["x", "y"], ["some prompt", "another"], texts, 64)
+    model = checkpoints.load_base(str(folder), readout)
+    went: list[int] = []
+    down = re.compile(r"mlp\.(c_proj|dense_4h_to_h|down_proj)|fc2")
+    for name, module in model.named_modules():
+        if down.search(name):
+            module.register_forward_hook(lambda _, given, __: went.append(given[0][..., 0].numel()))
+    rows = members(4, 2)
+    batch = sequences.padded(rows)
+    PairScorer(model, readout)(**batch)
+    read = batch["last"].numel() if readout.is_reward else len(batch["scored"])
+    assert went == [sequences.row_lengths(rows).sum(), read]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "opt", "mistral"])

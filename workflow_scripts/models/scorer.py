@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from workflow_scripts.core.kernels import Kernel
 from workflow_scripts.methods.compat import Compat
 from workflow_scripts.methods.readout import Readout
-from workflow_scripts.models import adapters, attention
+from workflow_scripts.models import adapters, attention, last_block
 from workflow_scripts.models.rows import Rows
 from workflow_scripts.runtime import device
 
@@ -67,6 +67,7 @@ class PairScorer(nn.Module):
         )
         if self.skips_blocks or self.keeps_apart:
             attention.prepare(model)
+        self._ends_where_read = not scores_by_itself(model) and last_block.prepare(model)
 
     def forward(self, **tensors: Tensor) -> Tensor:
         """Return the scores, ``[members * rows]``: of every row's first sequence, then the others.
@@ -100,8 +101,8 @@ class PairScorer(nn.Module):
         """Return ``[rows, members]``."""
         members = range(rows.last.shape[1])
         if self.readout.is_reward:
-            hidden, places = self._hidden(rows)
-            return self._reward(hidden[places.gather(1, self._pooled(rows))])
+            first = torch.arange(len(rows.part), device=rows.part.device) * rows.part.shape[1]
+            return self._reward(self._hidden(rows, first[:, None] + self._pooled(rows)))
         of_tokens = self._log_probabilities(rows)
         responses = [(rows.part == member + 1) & rows.response_mask for member in members]
         sums = torch.stack([of_tokens.where(mask, 0).sum(1) for mask in responses], 1)
@@ -112,14 +113,15 @@ class PairScorer(nn.Module):
             tokens = tokens + rows.unscored
         return sums / tokens
 
-    def _hidden(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Return the backbone's outputs, and which of them is each token's.
+    def _hidden(self, rows: Rows, read: Tensor) -> Tensor:
+        """Return the backbone's outputs, ``[*read.shape, width]``.
 
-        Returns:
-            ``[places, width]``, and int64 ``[rows, tokens]``.
+        Args:
+            rows: what it is given.
+            read: places of the flattened ``rows`` that the outputs are read at.
         """
         if self._is_apart(rows):
-            return self._hidden_apart(rows)
+            return self._hidden_apart(rows, read)
         input_ids, position_ids, part, row = rows.input_ids, rows.position_ids, rows.part, None
         if rows.packed is None or rows.unpacked is None:
             places = torch.arange(part.numel(), device=part.device).view_as(part)
@@ -136,42 +138,40 @@ class PairScorer(nn.Module):
         if row is not None or rows.last.shape[1] > 1:
             mask = self._mask(part, row, rows.last.shape[1])
             seen = {"position_ids": position_ids, "attention_mask": mask}
-        return self._backbone(input_ids, **seen), places
+        return self._backbone(input_ids, places.flatten()[read], **seen)
 
-    def _hidden_apart(self, rows: Rows) -> tuple[Tensor, Tensor]:
+    def _hidden_apart(self, rows: Rows, read: Tensor) -> Tensor:
         """Return the same of a batch whose tokens are one long row, without padding."""
         real = rows.part >= 0
-        hidden = self._backbone(
+        # What is told of padding, which nobody asks for, is the place of the token before it.
+        places = real.flatten().cumsum(0).sub(1)
+        return self._backbone(
             rows.input_ids[real][None],
+            places[read],
             position_ids=rows.position_ids[real][None],
             # With a mask of this shape transformers makes none of its own. It is no number, so that
             # a family that lost `rows_apart` on the way would be seen to have.
             attention_mask=torch.full((1, 1, 1, 1), torch.nan),
             rows_apart=attention.apart(rows.part, rows.lengths, rows.last.shape[1], self._dtype),
         )
-        # What is told of padding, which nobody asks for, is the place of the token before it.
-        return hidden, real.flatten().cumsum(0).sub(1).view_as(rows.part)
 
-    def _backbone(self, input_ids: Tensor, **given: Any) -> Tensor:
-        """Return the outputs of the model without its head, ``[places, width]``."""
+    def _backbone(self, input_ids: Tensor, read: Tensor, **given: Any) -> Tensor:
+        """Return the outputs of the model without its head, at places of the flattened ids."""
+        if self._ends_where_read:
+            given[last_block.KEY] = read.flatten()
         outputs = self.model.base_model(input_ids=input_ids, use_cache=False, **given)
-        return outputs.last_hidden_state.flatten(0, 1)
+        return outputs.last_hidden_state.flatten(0, 1)[read]
 
-    def _own_logits(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Return the logits of the model's own forward, and which of them is each token's.
+    def _own_logits(self, rows: Rows, read: Tensor) -> Tensor:
+        """Return the logits of the model's own forward, ``[*read.shape, vocabulary]``.
 
         The rows are of one text each, and what comes before all responses is left out.
-
-        Returns:
-            ``[places, vocabulary]``, and int64 ``[rows, tokens]``.
         """
         tokens = rows.part.shape[1]
         before = int(rows.response_mask.any(0).nonzero()[0]) - 1
         kept = tokens - before
         logits = self.model(input_ids=rows.input_ids, use_cache=False, logits_to_keep=kept).logits
-        of_row = torch.arange(-before, kept, device=rows.part.device).clamp(min=0)
-        of_rows = torch.arange(len(rows.part), device=rows.part.device)
-        return logits.flatten(0, 1), kept * of_rows[:, None] + of_row
+        return logits[read // tokens, (read % tokens - before).clamp(min=0)]
 
     def _mask(self, part: Tensor, row: Tensor | None, members: int) -> Tensor | BlockMask:
         """Return which tokens attend to which, as ``attention`` has it."""
@@ -209,15 +209,15 @@ class PairScorer(nn.Module):
         predict a response token go through the language-model head: the one before it or, for the
         first tokens behind a shared prompt, that prompt's last.
         """
-        by_itself = scores_by_itself(self.model)
-        given, places = self._own_logits(rows) if by_itself else self._hidden(rows)
-        of_row = torch.arange(rows.part.shape[1], device=rows.part.device)
+        tokens = rows.part.shape[1]
+        of_row = torch.arange(tokens, device=rows.part.device)
         predictor = torch.where(rows.part != rows.part.roll(1, 1), rows.shared, of_row) - 1
-        # Clamped for the sake of places that are not scored: the first one has no predictor.
-        predicting = places.gather(1, predictor.clamp(min=0)).flatten()[rows.scored]
-        logits = given[predicting]
-        if not by_itself:
-            logits = cast(nn.Module, self.model.get_output_embeddings())(logits)
+        predicting = rows.scored // tokens * tokens + predictor.flatten()[rows.scored]
+        if scores_by_itself(self.model):
+            logits = self._own_logits(rows, predicting)
+        else:
+            head = cast(nn.Module, self.model.get_output_embeddings())
+            logits = head(self._hidden(rows, predicting))
         targets = rows.input_ids.flatten()[rows.scored]
         of_targets = -functional.cross_entropy(logits.float(), targets, reduction="none")
         grid = of_targets.new_zeros(rows.part.numel(), dtype=torch.float64)
