@@ -97,8 +97,8 @@ if workflow.is_main_process:
         if taken_over := takeover.enter():
             logger.warning(taken_over)
 else:
-    atexit.register(finished.read_out_in_another_start, Path(paths.STATES))
     stopping.in_a_thread(JobScheduler)
+    atexit.register(finished.at_the_end, Path(paths.STATES))
 
 # A job within a job knows nothing of partitions, and needs nothing of what they decide.
 STARTED = (

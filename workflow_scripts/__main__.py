@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
@@ -103,7 +104,7 @@ def run_stage(argv: list[str]) -> int:
 def _run(name: str, arguments: list[str], parsed: argparse.Namespace) -> None:
     """Run a stage, with its arguments parsed into ``parsed``, and record what it has made."""
     if STAGES[name].trains:
-        # From here on, as imports take seconds.
+        # Before the imports, which take seconds.
         signal.signal(signal.SIGTERM, _stop)
     from workflow_scripts.reruns import provenance
     from workflow_scripts.runtime import environment, gpus, ranks, takeover
@@ -138,13 +139,27 @@ def _run(name: str, arguments: list[str], parsed: argparse.Namespace) -> None:
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     """Say what ends this process, as a signal by itself would not; a second one ends it at once."""
+    signal.signal(number, signal.SIG_IGN)
+    then = "Slurm starts this job again" if _goes_on() else "run again"
     signal.signal(number, signal.SIG_DFL)
-    raise UserError(f"stopped as told ({signal.Signals(number).name}); run again")
+    raise UserError(f"stopped as told ({signal.Signals(number).name}); {then}")
+
+
+def _goes_on() -> bool:
+    """Have Slurm start this job again, where that helps, and return whether it will."""
+    from workflow_scripts.config import paths
+    from workflow_scripts.runtime import ranks, slurm_job
+
+    if slurm_job.own() is None or not ranks.is_first():
+        return False
+    from workflow_scripts.training import finished
+
+    return finished.read_out_in_another_start(Path(paths.STATES))
 
 
 if __name__ == "__main__":
     ended_with = main(sys.argv[1:])
     if ended_with == 0:
-        # To end as told would be to fail, though all is done.
+        # All is done: a signal must not turn this into a failure.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(ended_with)

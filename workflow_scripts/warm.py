@@ -92,11 +92,10 @@ def run_there(argv: list[str], patience: float = PATIENCE) -> int | None:
     request = {"argv": argv, "cwd": os.getcwd(), "environment": dict(os.environ)}
     body = json.dumps(request).encode()
 
-    told = 0
+    told: list[int] = []
 
     def forward(number: int, _frame: Any) -> None:
-        nonlocal told
-        told = number
+        told.append(number)
         with contextlib.suppress(OSError):
             connection.sendall(bytes([number]))
 
@@ -109,9 +108,10 @@ def run_there(argv: list[str], patience: float = PATIENCE) -> int | None:
     except ConnectionError:
         # Killed before it had read all that it was sent.
         reply = b""
-    if not reply and told:
-        print(f"error: stopped as told ({signal.Signals(told).name})", file=sys.stderr)
-        return 128 + told
+    # The second signal ends a stage at once.
+    if not reply and len(told) > 1:
+        print(f"error: stopped as told ({signal.Signals(told[-1]).name})", file=sys.stderr)
+        return 128 + told[-1]
     if not reply:
         print("error: the job's process was killed (out of memory?)", file=sys.stderr)
         return 137

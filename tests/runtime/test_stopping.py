@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.shared.processes import children
 from tests.shared.warm_process import Warm
-from tests.shared.workflows import ROOT
+from tests.shared.workflows import ROOT, SNAKEMAKE
 
 pytestmark = pytest.mark.slow
 LINE = "error: stopped as told (SIGTERM); run again\n"
@@ -61,3 +62,29 @@ def test_snakemake_obeys_while_it_chooses_the_next_jobs():
     command = [sys.executable, "-c", chooses]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.stdout == "graceful\n", ran.stderr
+
+
+@pytest.mark.parametrize(("left", "status"), [(False, 0), (True, 1)], ids=["nothing", "a job"])
+def test_snakemake_fails_for_being_told_to_stop_only_where_something_is_left(
+    left: bool, status: int, tmp_path: Path
+):
+    (tmp_path / "Snakefile").write_text(
+        "from snakemake.scheduling.job_scheduler import JobScheduler\n"
+        "from workflow_scripts.runtime import stopping\n"
+        "stopping.in_a_thread(JobScheduler)\n"
+        "rule first:\n    output: 'first'\n"
+        "    shell: \"trap '' TERM; touch begun; sleep 2; touch first\"\n"
+        "rule second:\n    input: 'first'\n    output: 'second'\n    shell: 'touch second'\n"
+    )
+    command = [str(SNAKEMAKE), "--cores", "1", "--workflow-profile", "none"]
+    command += ["--", "second" if left else "first"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None, process.stderr
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == status, said
+    assert (tmp_path / "first").exists()
+    assert not (tmp_path / "second").exists()

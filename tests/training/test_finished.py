@@ -124,24 +124,11 @@ def test_it_is_kept_until_snakemake_has_let_the_outputs_stand(
     assert (states / "run").exists() != by_the_end
 
 
-def test_it_is_told_apart_which_start_of_a_job_has_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    (tmp_path / "train.json").write_text("x")
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
-    finished.keep(tmp_path / ".state/run", "this training", [tmp_path / "train.json"])
-    assert finished.has_trained(tmp_path / ".state")
-    # What has not trained in a start gains nothing from another one.
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert not finished.has_trained(tmp_path / ".state")
-    monkeypatch.delenv("SLURM_JOB_ID")
-    assert not finished.has_trained(tmp_path / ".state")
-
-
 def test_a_description_that_cannot_be_read_is_no_finished_training(tmp_path: Path):
     kept = tmp_path / "run/finished"
     kept.mkdir(parents=True)
-    for text in ("", "[1]", json.dumps({"fingerprint": "this training"})):
+    unlike = ({"fingerprint": "this training"}, {"outputs": 5})
+    for text in ("", "[1]", *map(json.dumps, unlike)):
         (kept / "finished.json").write_text(text)
         assert not finished.restore(tmp_path / "run", "this training", [])
         finished.clear(tmp_path)

@@ -5,7 +5,6 @@ itself. A reward is read at one token of a text, log-probabilities at those befo
 """
 
 from typing import Any
-from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -23,30 +22,32 @@ _PARTS = {
 }
 """What a family calls a block's attention, and what its feed-forward layer begins and ends with."""
 _USUAL = ("self_attn", "mlp", "mlp")
-_prepared: WeakSet[nn.Module] = WeakSet()
+_NOTE = "runs_where_read"
 
 
 def prepare(model: PreTrainedModel) -> bool:
-    """Have the last block of ``model`` heed ``KEY``, and return whether it does."""
+    """Have the last block of ``model`` go by ``KEY``, and return whether it does."""
     family = model.config.model_type
     if family not in GIVEN_MASKS:
         return False
     lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     block = next(each[-1] for each in lists if len(each) == model.config.num_hidden_layers)
-    if block not in _prepared:
+    # Noted on the block, as a copy of a model has its hooks, too.
+    if not getattr(block, _NOTE, False):
         _Read(*map(block.get_submodule, _PARTS.get(family, _USUAL)))
-        _prepared.add(block)
+        setattr(block, _NOTE, True)
     return True
 
 
 class _Read:
-    """What is read of a block while it runs, or runs again for the backward pass.
+    """Which tokens' outputs are read, set each time that the block runs.
 
-    A block that runs again does so without its own hooks, and with those of its layers.
+    Where activations are computed again for the backward pass, a block's own hooks are left out and
+    those of its layers are not, so the hooks are on the layers.
     """
 
     def __init__(self, attention: nn.Module, first: nn.Module, last: nn.Module) -> None:
-        """Take what attention is told of to the layers behind it, the first to the last."""
+        """Attention is told what is read, ``first`` then takes only that, ``last`` puts it back."""
         self._read: Tensor | None = None
         self._shape = torch.Size()
         attention.register_forward_pre_hook(self._begin, with_kwargs=True)

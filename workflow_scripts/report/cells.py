@@ -84,6 +84,7 @@ class Rows(Sequence[CellRow]):
 
     def put(self, name: str, column: Sequence[Any]) -> None:
         """Replace each row's value of a column that it has."""
+        assert len(column) == len(self)
         for number, value in enumerate(column):
             places, values = self._packed[number]
             place = places[name]

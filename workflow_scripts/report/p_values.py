@@ -24,12 +24,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Whatever their dependence, the chance of any wrong rejection stays below the level.
     """
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    adjusted = [1.0] * len(p_values)
+    raised = [1.0] * len(p_values)
     largest = 0.0
     for rank, place in enumerate(order):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = largest
-    return adjusted
+        raised[place] = largest
+    return raised
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
@@ -38,12 +38,12 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     Of all that are below a level, about that share is there by chance.
     """
     order = sorted(range(len(p_values)), key=p_values.__getitem__, reverse=True)
-    adjusted = [1.0] * len(p_values)
+    raised = [1.0] * len(p_values)
     least = 1.0
     for above, place in enumerate(order):
         least = min(least, len(p_values) / (len(p_values) - above) * p_values[place])
-        adjusted[place] = least
-    return adjusted
+        raised[place] = least
+    return raised
 
 
 def adjusted(rows: Sequence[CellRow]) -> list[float | None]:

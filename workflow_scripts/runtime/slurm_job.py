@@ -1,6 +1,7 @@
 """The Slurm job that this process is part of, and what Slurm says of that and of others."""
 
 import os
+import re
 import subprocess
 
 CHANGES_NO_RESULT = "whether a job is started again; tests hold the result to be the same"
@@ -17,9 +18,14 @@ def own() -> str | None:
 
 
 def start() -> str | None:
-    """Return which start of which job this process is part of, None outside of Slurm."""
+    """Return which start of which job this process is part of, None where that isn't known.
+
+    Slurm is asked: the variable that counts restarts does not reach the steps of a job.
+    """
     job = own()
-    return None if job is None else f"{job}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+    shown = None if job is None else _say("scontrol", "--oneliner", "show", "job", job)
+    found = re.search(r"\bRestarts=(\d+)", shown or "")
+    return None if found is None else f"{job}.{found[1]}"
 
 
 def is_running(job: str) -> bool:

@@ -1,14 +1,14 @@
-"""Have Snakemake obey SIGTERM at any moment.
+"""Have Snakemake obey SIGTERM at any moment, and not fail for it once all is done.
 
 Its handler waits for locks that the main thread, in which handlers run, may hold just then: while
 it chooses the next jobs, most of all. It then waits for ever. In a thread of its own it waits until
-the jobs are chosen. And once all is done, what it is told no longer makes it fail.
+the jobs are chosen.
 """
 
 import atexit
 import functools
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from workflow_scripts.runtime import threads
@@ -17,21 +17,27 @@ CHANGES_NO_RESULT = "how soon a run ends that is told to"
 
 
 _told = False
+"""Whether this process has been told to stop."""
 
 
 class Scheduler(Protocol):
     """What Snakemake chooses jobs by, and what it does when it is told to stop."""
 
     exit_gracefully: Callable[..., None]
+    schedule: Callable[..., bool]
+    failed: Collection[Any]
+    remaining_jobs: Collection[Any]
 
 
 def in_a_thread(scheduler: type[Scheduler]) -> None:
     """Have the handler of a scheduler, as of now, run in a thread of its own.
 
+    A run that was told to stop, and had nothing left to do, then counts as one that succeeded.
+
     Args:
         scheduler: Snakemake's class.
     """
-    stop = scheduler.exit_gracefully
+    stop, schedule = scheduler.exit_gracefully, scheduler.schedule
 
     @functools.wraps(stop)
     def started(self: Scheduler, *signalled: Any) -> None:
@@ -39,7 +45,11 @@ def in_a_thread(scheduler: type[Scheduler]) -> None:
         _told = True
         threads.start(stop, self, *signalled)
 
-    scheduler.exit_gracefully = started
+    @functools.wraps(schedule)
+    def scheduled(self: Scheduler) -> bool:
+        return schedule(self) or (_told and not self.failed and not self.remaining_jobs)
+
+    scheduler.exit_gracefully, scheduler.schedule = started, scheduled
     atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
 
 

@@ -19,7 +19,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -93,29 +93,28 @@ def restore(states: Path, fingerprint: str, outputs: Sequence[Path]) -> bool:
     return True
 
 
-def read_out_in_another_start(root: Path) -> None:
-    """Have Slurm start this job again, at its end, if its time is over and it has trained.
+def read_out_in_another_start(root: Path) -> bool:
+    """Have Slurm start this job again, whose time ends, if it has trained a model in this start.
 
     The next start takes the model as it is, and has all its time for readouts. A start that did not
     train could do no more than this one.
 
     Args:
         root: the folder of all trainings' states.
-    """
-    if stopping.was_told() and has_trained(root) and slurm_job.start_again():
-        print("The time of this job is over: Slurm starts it again.", file=sys.stderr)
 
-
-def has_trained(root: Path) -> bool:
-    """Return whether a training has finished in this start of this process's Slurm job.
-
-    Args:
-        root: the folder of all trainings' states.
+    Returns:
+        whether Slurm will.
     """
     start = slurm_job.start()
-    return start is not None and any(
-        _described(path).get("start") == start for path in root.glob(f"**/{FOLDER}")
-    )
+    if start is None or all(_described(path).get("start") != start for path in _kept(root)):
+        return False
+    return slurm_job.start_again()
+
+
+def at_the_end(root: Path) -> None:
+    """Do so at the end of a Snakemake that was told to stop, which starts no more readouts."""
+    if stopping.was_told() and read_out_in_another_start(root):
+        print("The time of this job is over: Slurm starts it again.", file=sys.stderr)
 
 
 def clear(root: Path, *, model_alone: bool = False) -> None:
@@ -125,7 +124,7 @@ def clear(root: Path, *, model_alone: bool = False) -> None:
         root: the folder of all trainings' states.
         model_alone: only where the model alone is gone, and so takes up room here.
     """
-    found = [path for path in root.glob(f"**/{FOLDER}") if _stands(path, model_alone)]
+    found = [path for path in _kept(root) if _stands(path, model_alone)]
     if found and model_alone:
         # Looked at twice: the outputs of a failed job are deleted one after another.
         time.sleep(_MOMENT)
@@ -139,11 +138,19 @@ def clear(root: Path, *, model_alone: bool = False) -> None:
 def _stands(kept: Path, model_alone: bool) -> bool:
     """Return whether the outputs other than the model are there, as after a job that succeeded."""
     outputs = _described(kept).get("outputs")
-    if not outputs:
+    if not isinstance(outputs, list) or not outputs:
         return False
     model, *others = outputs
     there = all(Path(output).exists() for output in others)
     return there and not (model_alone and Path(model).exists())
+
+
+def _kept(root: Path) -> Iterator[Path]:
+    """Yield where finished trainings are kept, while other jobs write and delete there."""
+    for folder, inside, _ in os.walk(root):
+        if FOLDER in inside:
+            inside.remove(FOLDER)
+            yield Path(folder, FOLDER)
 
 
 def _described(kept: Path) -> dict[str, Any]:
