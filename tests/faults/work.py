@@ -1,5 +1,6 @@
 """What faults befall: a run in small, each step of it a process of its own."""
 
+import glob
 import json
 import shutil
 import subprocess
@@ -116,7 +117,8 @@ class Work(NamedTuple):
 
     def states(self) -> list[Path]:
         """Return the files of the training's states."""
-        return sorted(self.folder.glob(".state/**/step-*/*"))
+        # Path.glob fails where the training renames a folder just then.
+        return sorted(map(Path, glob.glob(f"{self.folder}/.state/**/step-*/*", recursive=True)))
 
     def kept(self) -> list[Path]:
         """Return the files that are kept of the finished training."""
