@@ -33,6 +33,10 @@ HELD = {
     "a readout fails in the Slurm job of its training": (
         "training/test_finished.py::test_outputs_that_are_deleted_come_back_without_training"
     ),
+    "a Slurm job's time ends in a readout": (
+        "slurm/test_plain.py::"
+        "test_a_job_whose_time_ends_in_a_readout_starts_again_if_it_has_trained"
+    ),
     "a file system that keeps what is open, as NFS": (
         "training/test_states.py::test_what_is_restored_keeps_no_file_open"
     ),
