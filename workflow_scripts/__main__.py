@@ -148,13 +148,10 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 def _goes_on() -> bool:
     """Have Slurm start this job again, where that helps, and return whether it will."""
     from workflow_scripts.config import paths
-    from workflow_scripts.runtime import ranks, slurm_job
-
-    if slurm_job.own() is None or not ranks.is_first():
-        return False
+    from workflow_scripts.runtime import ranks
     from workflow_scripts.training import finished
 
-    return finished.read_out_in_another_start(Path(paths.STATES))
+    return ranks.is_first() and finished.read_out_in_another_start(Path(paths.STATES))
 
 
 if __name__ == "__main__":

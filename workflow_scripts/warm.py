@@ -108,14 +108,14 @@ def run_there(argv: list[str], patience: float = PATIENCE) -> int | None:
     except ConnectionError:
         # Killed before it had read all that it was sent.
         reply = b""
+    if reply:
+        return reply[0]
     # The second signal ends a stage at once.
-    if not reply and len(told) > 1:
+    if len(told) > 1:
         print(f"error: stopped as told ({signal.Signals(told[-1]).name})", file=sys.stderr)
         return 128 + told[-1]
-    if not reply:
-        print("error: the job's process was killed (out of memory?)", file=sys.stderr)
-        return 137
-    return reply[0]
+    print("error: the job's process was killed (out of memory?)", file=sys.stderr)
+    return 137
 
 
 def _connected(path: str | None, patience: float) -> socket.socket | None:

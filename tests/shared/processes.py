@@ -34,6 +34,14 @@ def wait_until_pending(number: signal.Signals, pids: Sequence[int]) -> None:
     _wait(lambda: all(int(_status(Path(f"/proc/{pid}"), "ShdPnd"), 16) & bit for pid in pids))
 
 
+def catches(number: signal.Signals, pid: int) -> bool:
+    """Return whether a process is there and has a handler for a signal."""
+    try:
+        return bool(int(_status(Path(f"/proc/{pid}"), "SigCgt"), 16) & 1 << (number - 1))
+    except OSError:
+        return False
+
+
 def _threads(pids: Sequence[int]) -> Iterator[Path]:
     for pid in pids:
         yield from Path(f"/proc/{pid}/task").iterdir()

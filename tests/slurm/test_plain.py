@@ -14,7 +14,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.shared.processes import catches
 from tests.slurm import clones, cluster, sites
 from tests.slurm.clones import Clone
 
@@ -142,19 +142,12 @@ def hit_readouts(folder: str, hit: Callable[[psutil.Process], None], count: int,
     """Hit the first commands of a run that read a training out; each is there for seconds."""
     hits: set[int] = set()
     while run.process.poll() is None and len(hits) < count:
-        for command in filter(obeys, commands_of("predict", folder)):
-            if command.pid not in hits:
+        for command in commands_of("predict", folder):
+            # One that has not begun could not say that it was told to stop.
+            if command.pid not in hits and catches(signal.SIGTERM, command.pid):
                 hits.add(command.pid)
                 hit(command)
         time.sleep(0.05)
-
-
-def obeys(command: psutil.Process) -> bool:
-    """Return whether a command has begun, and so can say that it was told to stop."""
-    with suppress(OSError):
-        status = Path(f"/proc/{command.pid}/status").read_text()
-        return bool(int(re.findall(r"SigCgt:\s*(\w+)", status)[0], 16) >> signal.SIGTERM - 1 & 1)
-    return False
 
 
 def lines(clone: Clone, folder: str) -> int:

@@ -123,10 +123,8 @@ class PairScorer(nn.Module):
         if self._is_apart(rows):
             return self._hidden_apart(rows, read)
         input_ids, position_ids, part, row = rows.input_ids, rows.position_ids, rows.part, None
-        if rows.packed is None or rows.unpacked is None:
-            places = torch.arange(part.numel(), device=part.device).view_as(part)
-        else:
-            places, real = rows.unpacked, rows.packed >= 0
+        if rows.packed is not None and rows.unpacked is not None:
+            read, real = rows.unpacked.flatten()[read], rows.packed >= 0
             row = torch.where(real, rows.packed // part.shape[1], -1)
             taken = rows.packed.clamp(min=0)
             input_ids, position_ids, part = (
@@ -138,7 +136,7 @@ class PairScorer(nn.Module):
         if row is not None or rows.last.shape[1] > 1:
             mask = self._mask(part, row, rows.last.shape[1])
             seen = {"position_ids": position_ids, "attention_mask": mask}
-        return self._backbone(input_ids, places.flatten()[read], **seen)
+        return self._backbone(input_ids, read, **seen)
 
     def _hidden_apart(self, rows: Rows, read: Tensor) -> Tensor:
         """Return the same of a batch whose tokens are one long row, without padding."""
